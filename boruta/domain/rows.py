@@ -1,0 +1,140 @@
+"""What the store keeps of requests, workers and jobs (SAFETY, D), and how it is changed.
+
+Every row has a `rev`. A change names the rev that was read; the store refuses it if the row has
+another one by now. A transaction is applied whole or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from boruta.domain.types import (
+    NO_CAPS,
+    Capabilities,
+    Epoch,
+    Groups,
+    Priority,
+    ReqID,
+    ReqState,
+    WorkerState,
+    WorkerUUID,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request. `queue_seq` is its place: lower is earlier; the store gives it out."""
+
+    id: ReqID
+    rev: int
+    state: ReqState
+    priority: Priority
+    queue_seq: int
+    caps: Capabilities
+    valid_after: datetime
+    deadline: datetime
+    job_timeout_s: float
+    created: datetime
+    owner_name: str = ""
+    owner_groups: Groups = ()
+    note: str = ""
+    token: str | None = None
+    body_hash: bytes = b""
+    session: bytes = b""
+    bound: bool = False
+    reason: str = ""
+    reason_code: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """The one job of a request. `ended_at` is set only when its session is surely over (A4)."""
+
+    request_id: ReqID
+    rev: int
+    worker_uuid: WorkerUUID
+    board_epoch: int
+    started: datetime
+    ends_at: datetime
+    end_rev: int
+    key: str = field(repr=False)
+    username: str
+    host_keys: tuple[str, ...]
+    tunnel_host: str
+    tunnel_port: int
+    acquired_at: datetime | None = None
+    prolongs: int = 0
+    last_prolong_token: str | None = None
+    ended_at: datetime | None = None
+    end_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker. The pair (server_epoch, board_epoch) is committed before a command bears it."""
+
+    uuid: WorkerUUID
+    rev: int
+    state: WorkerState
+    caps: Capabilities = NO_CAPS
+    groups: Groups = ()
+    server_epoch: int = 0
+    board_epoch: int = 0
+    owner_key: str = ""
+    session: bytes = b""
+    reason: str = ""
+    reason_code: str = ""
+    failures: int = 0
+    short_jobs: int = 0
+    failed_at: datetime | None = None
+    since: datetime | None = None
+    ssh_address: str = ""
+    username: str = ""
+    host_keys: tuple[str, ...] = ()
+    prepared_key: str = field(default="", repr=False)
+    drain: bool = False
+    request_id: ReqID | None = None
+
+    @property
+    def epoch(self) -> Epoch:
+        """The pair of epochs."""
+        return Epoch(self.server_epoch, self.board_epoch)
+
+
+Row: TypeAlias = RequestRow | JobRow | WorkerRow
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Insert or replace one row.
+
+    `row.rev` is the new revision; `was` the one that was read, 0 for an insert.
+    """
+
+    row: Row
+    was: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete a worker's row, or an ended request with its job."""
+
+    kind: type[RequestRow] | type[WorkerRow]
+    id: ReqID | WorkerUUID
+    was: int
+
+
+Transaction: TypeAlias = tuple[Write | Remove, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The transaction was refused, nothing was changed; `row` is what stands there now."""
+
+    kind: type[Row]
+    id: ReqID | WorkerUUID
+    row: Row | None
