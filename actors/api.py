@@ -1,0 +1,407 @@
+"""Requests, Workers and Superviser as coroutines on the dispatcher's loop, for one caller each.
+
+This is the outer facade: it checks what can be checked without state, and it alone asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import pykka
+
+from actors.messages import (
+    Acquire,
+    Close,
+    Deregister,
+    ExplainWaiting,
+    IsServable,
+    Prolong,
+    Register,
+    RunCheck,
+    SetFail,
+    SetGroups,
+    SetState,
+    StopAcquiring,
+    Update,
+)
+from actors.request import describe
+from actors.runtime import Future
+from actors.system import System
+from boruta.domain import defaults, listing, policy, request, requirements, worker
+from boruta.domain.commands import Registered, Registration
+from boruta.domain.errors import (
+    BadRequest,
+    Busy,
+    NotFoundError,
+    ShuttingDown,
+    StoreUnavailable,
+    TimedOut,
+    TokenConflict,
+    Unservable,
+)
+from boruta.domain.interfaces import DryadPort, WorkerListFilter
+from boruta.domain.rows import Conflict, RequestRow, Write
+from boruta.domain.types import (
+    AccessInfo,
+    Caller,
+    Capabilities,
+    Check,
+    ListFilter,
+    ListInfo,
+    Page,
+    Priority,
+    Prolonged,
+    ReqID,
+    ReqInfo,
+    ReqState,
+    Role,
+    SortInfo,
+    UserInfo,
+    WorkerInfo,
+    WorkerState,
+    WorkerUUID,
+)
+
+T = TypeVar("T")
+NOBODY = UserInfo()
+
+
+class _Asking:
+    def __init__(self, system: System, caller: Caller) -> None:
+        self._system = system
+        self._directory = system.directory
+        self._caller = caller
+
+    async def _tell(
+        self, ref: pykka.ActorRef | None, make: Callable[[Future], object], missing: str
+    ) -> Any:
+        if self._system.closing:
+            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
+        reply = Future(self._directory.dispatcher)
+        try:
+            if ref is None:
+                raise NotFoundError(missing)
+            ref.tell(make(reply))
+        except pykka.ActorDeadError:
+            raise NotFoundError(missing) from None
+        return await reply
+
+    async def _ask(self, ref: pykka.ActorRef | None, message: object) -> Any:
+        if ref is None or self._system.closing:
+            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
+        return await ref.ask(message, block=False)
+
+
+class RequestsApi(_Asking):
+    """`AsyncRequests` for one caller, who came by the host `reached_at`."""
+
+    def __init__(self, system: System, caller: Caller, reached_at: str = "") -> None:
+        super().__init__(system, caller)
+        self._reached_at = reached_at
+
+    async def new_request(
+        self,
+        caps: Mapping[str, str],
+        priority: Priority,
+        owner: UserInfo = NOBODY,
+        valid_after: datetime | None = None,
+        deadline: datetime | None = None,
+        *,
+        job_timeout: float | None = None,
+        note: str = "",
+        token: str | None = None,
+        bound: bool = False,
+        unservable: str | None = None,
+    ) -> ReqID:
+        """Queues a request; its id is given after the store has it."""
+        directory, rules = self._directory, self._directory.rules
+        if self._system.closing:
+            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
+        if unservable not in (None, "wait", "invalid", "refuse"):
+            raise BadRequest(f"unservable: {unservable!r} (allowed: wait, invalid, refuse)")
+        now = directory.dispatcher.utcnow()
+        requirements.check_caps_limits(caps)
+        wanted = Capabilities(dict(caps))
+        requirements.parse_caps(wanted)
+        policy.check_text(note, token)
+        groups = policy.check_groups(self._caller, owner.groups)
+        name = owner.name if self._caller.is_admin and owner.name else self._caller.name
+        hashed = request.body_hash(wanted, priority, groups, valid_after, deadline, job_timeout,
+                                   note, bound)
+        if token is not None:
+            twin = directory.store.by_token(name, token)
+            if twin is not None:
+                if twin.body_hash != hashed:
+                    raise TokenConflict(
+                        f"token {token!r} was used for request {twin.id} with another body",
+                        id=twin.id,
+                    )
+                if bound:
+                    self._system.sessions.bind(self._caller, twin.id)
+                return twin.id
+        policy.check_priority(priority)
+        valid_after, deadline = policy.check_times(now, valid_after, deadline)
+        job_timeout = policy.check_job_timeout(job_timeout, rules.limits)
+        if directory.live.get(name, 0) >= defaults.LIVE_REQUESTS_A_KEY:
+            raise Busy(
+                f"{name} has {defaults.LIVE_REQUESTS_A_KEY} live requests, which is the limit",
+                retry_after_s=10.0,
+            )
+        row = RequestRow(
+            id=directory.store.next_request(),
+            rev=1,
+            state=ReqState.WAIT,
+            priority=priority,
+            queue_seq=directory.store.next_seq(),
+            caps=wanted,
+            valid_after=valid_after,
+            deadline=deadline,
+            job_timeout_s=job_timeout,
+            created=now,
+            owner_name=name,
+            owner_groups=groups,
+            note=note,
+            token=token,
+            body_hash=hashed,
+            session=self._caller.session,
+            bound=bound,
+        )
+        if (unservable or rules.unservable) == "refuse":
+            await self._refuse_unservable(row)
+        await self._committed(row)
+        self._system.start_request(row)
+        if bound:
+            self._system.sessions.bind(self._caller, row.id)
+        directory.feed.request("created", describe(row, None, directory))
+        return row.id
+
+    async def _refuse_unservable(self, row: RequestRow) -> None:
+        missing = await self._ask(self._directory.matcher, IsServable(row))
+        if missing is not None:
+            what = f"; nobody has {', '.join(missing)}" if missing else ""
+            raise Unservable(
+                f"no known board could ever serve {dict(row.caps)}{what}; "
+                "boruta workers shows what there is",
+                unmet=missing,
+            )
+
+    async def _committed(self, row: RequestRow) -> None:
+        done = Future(self._directory.dispatcher)
+
+        def then(conflict: Conflict | None) -> None:
+            done.set(conflict)
+
+        self._directory.journal.submit((Write(row, 0),), then)
+        if await done is not None:
+            raise StoreUnavailable(f"request {row.id} was refused by the store")
+
+    async def close_request(self, req_id: ReqID) -> None:
+        """Cancels what waits, ends what runs."""
+        row = self._row(req_id)
+        policy.check_may_hold(self._caller, row.owner_name)
+        if row.state.ended:
+            request.closed(row, self._directory.dispatcher.utcnow(), self._caller.name)
+        await self._tell_request(req_id, lambda reply: Close(self._caller, reply=reply))
+
+    async def update_request(self, req_info: ReqInfo) -> None:
+        """Changes priority, valid_after and deadline of a waiting request."""
+        row = self._row(req_info.id)
+        policy.check_may_hold(self._caller, row.owner_name)
+        if row.state.ended:
+            policy.check_update(
+                row,
+                self._directory.dispatcher.utcnow(),
+                req_info.priority,
+                req_info.valid_after,
+                req_info.deadline,
+            )
+            return
+        await self._tell_request(
+            req_info.id, lambda reply: Update(req_info, self._caller, reply)
+        )
+
+    async def get_request_info(self, req_id: ReqID) -> ReqInfo:
+        """The request; one that waits says why."""
+        row = self._row(req_id)
+        return (await self._explained([row]))[0]
+
+    async def list_requests(
+        self,
+        filter: ListFilter | None = None,
+        sort: SortInfo | None = None,
+        page: Page | None = None,
+    ) -> tuple[list[ReqInfo], ListInfo]:
+        """The requests that match; those of the page that wait say why."""
+        directory = self._directory
+        infos = [
+            describe(row, directory.store.job(row.id), directory)
+            for row in directory.store.requests()
+        ]
+        items, info = listing.list_requests(infos, filter, sort, page)
+        rows = [row for item in items if (row := directory.store.request(item.id)) is not None]
+        return await self._explained(rows), info
+
+    async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
+        directory = self._directory
+        waits = [row for row in rows if row.state is ReqState.WAIT]
+        why = await self._ask(directory.matcher, ExplainWaiting(waits)) if waits else {}
+        found = []
+        for row in rows:
+            job = directory.store.job(row.id)
+            if row.id in why:
+                found.append(request.info(row, job, directory.rules.limits, why[row.id]))
+                continue
+            board = None if job is None else directory.presence.get(job.worker_uuid)
+            reachable = board is None or board.online
+            found.append(describe(row, job, directory, reachable=reachable))
+        return found
+
+    async def acquire_worker(self, req_id: ReqID, timeout: float | None = None) -> AccessInfo:
+        """Waits while the request waits, then tells how to reach its board."""
+        row = self._row(req_id)
+        policy.check_may_hold(self._caller, row.owner_name)
+        if row.state.ended:
+            request.running(row, None)
+        reply = Future(self._directory.dispatcher)
+        message = Acquire(self._caller, self._reached_at, reply)
+        try:
+            asked = self._tell_request(req_id, lambda _: message, reply)
+            if timeout is None:
+                return await asked  # type: ignore[no-any-return]
+            async with asyncio.timeout(timeout):
+                return await asked  # type: ignore[no-any-return]
+        except TimeoutError:
+            raise TimedOut(
+                f"request {req_id} still waits after {timeout:g} s; "
+                f"boruta show {req_id} says why",
+                id=req_id,
+            ) from None
+        finally:
+            self._directory.tell_request(req_id, StopAcquiring(reply))
+
+    async def prolong_access(self, req_id: ReqID, *, token: str | None = None) -> Prolonged:
+        """Sets the job's end to now plus its job time, within limits."""
+        row = self._row(req_id)
+        policy.check_may_hold(self._caller, row.owner_name)
+        policy.check_text("", token)
+        if row.state.ended:
+            request.running(row, None)
+        found: Prolonged = await self._tell_request(
+            req_id, lambda reply: Prolong(self._caller, token, reply)
+        )
+        return found
+
+    async def _tell_request(
+        self, req_id: ReqID, make: Callable[[Future], object], reply: Future | None = None
+    ) -> Any:
+        ref = self._directory.requests.get(req_id)
+        if reply is None:
+            return await self._tell(ref, make, f"request {req_id} not found")
+        if self._system.closing or ref is None:
+            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
+        try:
+            ref.tell(make(reply))
+        except pykka.ActorDeadError:
+            raise NotFoundError(f"request {req_id} not found") from None
+        return await reply
+
+    def _row(self, req_id: ReqID) -> RequestRow:
+        row = self._directory.store.request(req_id)
+        if row is None:
+            raise NotFoundError(f"request {req_id} not found", id=req_id)
+        return row
+
+
+class WorkersApi(_Asking):
+    """`AsyncWorkers` for one caller."""
+
+    async def list_workers(
+        self,
+        filter: WorkerListFilter | None = None,
+        sort: SortInfo | None = None,
+        page: Page | None = None,
+    ) -> tuple[list[WorkerInfo], ListInfo]:
+        """The workers that match."""
+        infos = [self._info(row.uuid) for row in self._directory.store.workers()]
+        return listing.list_workers(infos, filter, sort, page)
+
+    async def get_worker_info(self, uuid: WorkerUUID) -> WorkerInfo:
+        """The worker."""
+        return self._info(uuid)
+
+    async def set_state(
+        self, uuid: WorkerUUID, state: WorkerState, *, reason: str = "", drain: bool = False
+    ) -> None:
+        """Sends the worker towards IDLE or MAINTENANCE."""
+        policy.check_admin(self._caller)
+        policy.check_text(reason, None)
+        # An argument that is never allowed is refused before the worker is looked for (6.3).
+        worker.check_settable(state)
+        await self._told(uuid, lambda reply: SetState(state, reason, drain, self._caller, reply))
+
+    async def set_groups(self, uuid: WorkerUUID, groups: Sequence[str]) -> None:
+        """Replaces the worker's groups."""
+        policy.check_admin(self._caller)
+        wanted = policy.check_group_names(groups)
+        await self._told(uuid, lambda reply: SetGroups(wanted, self._caller, reply))
+
+    async def check(self, uuid: WorkerUUID) -> tuple[Check, ...]:
+        """Runs the agent's healthcheck now."""
+        policy.check_admin(self._caller)
+        found: tuple[Check, ...] = await self._told(uuid, RunCheck)
+        return found
+
+    async def deregister(self, uuid: WorkerUUID) -> None:
+        """Forgets a worker in MAINTENANCE or FAILED."""
+        policy.check_admin(self._caller)
+        await self._told(uuid, lambda reply: Deregister(self._caller, reply))
+
+    def _told(self, uuid: WorkerUUID, make: Callable[[Future], object]) -> Awaitable[Any]:
+        ref = self._directory.workers.get(uuid)
+        return self._tell(ref, make, f"worker {uuid} not found")
+
+    def _info(self, uuid: WorkerUUID) -> WorkerInfo:
+        row = self._directory.store.worker(uuid)
+        if row is None:
+            raise NotFoundError(f"worker {uuid} not found", worker_uuid=uuid)
+        there = self._directory.presence.get(uuid)
+        return worker.info(
+            row,
+            online=there is not None and there.online,
+            last_seen=None if there is None else there.last_seen,
+        )
+
+
+class SuperviserApi(_Asking):
+    """`AsyncSuperviser` for a worker's key."""
+
+    async def register(self, registration: Registration, port: DryadPort) -> Registered:
+        """Makes the worker known, or tells of its return."""
+        if self._caller.role is Role.USER:
+            policy.check_worker(self._caller)
+        uuid = registration.caps.get_worker_uuid()
+        requirements.check_caps_limits(registration.caps)
+        self._system.worker(uuid)
+        found: Registered = await self._tell(
+            self._directory.workers.get(uuid),
+            lambda reply: Register(registration, self._caller, port, reply),
+            f"worker {uuid} not found",
+        )
+        return found
+
+    async def set_fail(self, uuid: WorkerUUID, reason: str) -> None:
+        """Reports the worker as failed; only its own key may."""
+        row = self._directory.store.worker(uuid)
+        if row is None:
+            raise NotFoundError(f"worker {uuid} not found", worker_uuid=uuid)
+        policy.check_owns_worker(self._caller, row.owner_key)
+        policy.check_text(reason, None)
+        await self._tell(
+            self._directory.workers.get(uuid),
+            lambda reply: SetFail(reason, self._caller, reply),
+            f"worker {uuid} not found",
+        )
+

@@ -1,0 +1,180 @@
+"""Ids and refs: who is there, and what all actors share. Lives on the dispatcher's thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pykka
+
+from actors.feed import ChangeFeed
+from actors.journal import Journal
+from actors.messages import Gone, MatcherMessage, PermitGranted, RequestMessage, WorkerMessage
+from actors.runtime import Dispatcher
+from boruta.domain import defaults
+from boruta.domain.interfaces import Access, DryadPort, Store
+from boruta.domain.request import Limits
+from boruta.domain.rows import Remove, RequestRow
+from boruta.domain.types import ReqID, WorkerState, WorkerUUID
+
+
+@dataclass(slots=True)
+class Presence:
+    """Whether a worker's agent is there: never stored, so that beats cost no write."""
+
+    port: DryadPort | None = None
+    last_seen: datetime | None = None
+    heard_at: float = 0.0
+
+    @property
+    def online(self) -> bool:
+        """Whether there is a connection."""
+        return self.port is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a lab may set."""
+
+    limits: Limits = field(default_factory=Limits)
+    unservable: str = defaults.UNSERVABLE
+    initial: WorkerState = WorkerState.MAINTENANCE
+    auto_recover: bool = False
+    grace_s: float = defaults.WORKER_GRACE_S
+    access_host: str = ""
+
+
+class Permits:
+    """At most `PREPARES_AT_ONCE` boards are prepared at the same time (SAFETY, B6)."""
+
+    def __init__(self, most: int = defaults.PREPARES_AT_ONCE) -> None:
+        self._most = most
+        self._held: set[WorkerUUID] = set()
+        self._waiting: dict[WorkerUUID, int] = {}
+
+    def ask(self, uuid: WorkerUUID, epoch: int) -> bool:
+        """Whether the worker may go on now; else it is told later."""
+        if uuid in self._held or len(self._held) < self._most:
+            self._waiting.pop(uuid, None)
+            self._held.add(uuid)
+            return True
+        self._waiting[uuid] = epoch
+        return False
+
+    def give_back(self, uuid: WorkerUUID) -> tuple[WorkerUUID, int] | None:
+        """The worker needs it no more; whoever is next."""
+        self._waiting.pop(uuid, None)
+        self._held.discard(uuid)
+        if not self._waiting or len(self._held) >= self._most:
+            return None
+        following = next(iter(self._waiting))
+        epoch = self._waiting.pop(following)
+        self._held.add(following)
+        return following, epoch
+
+
+class Directory:
+    """Finds actors by id and carries messages to them; one that is gone answers `Gone`."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        store: Store,
+        access: Access,
+        make_key: Callable[[], tuple[str, str]],
+        random: Callable[[], float],
+        rules: Rules,
+        life: str,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.store = store
+        self.access = access
+        self.make_key = make_key  # (private OpenSSH text, public line)
+        self.random = random
+        self.rules = rules
+        self.journal = Journal(store)
+        self.feed = ChangeFeed(life, dispatcher.utcnow)
+        self.permits = Permits()
+        self.presence: dict[WorkerUUID, Presence] = {}
+        self.requests: dict[ReqID, pykka.ActorRef] = {}
+        self.workers: dict[WorkerUUID, pykka.ActorRef] = {}
+        self.matcher: pykka.ActorRef | None = None
+        self.failed: Callable[[str, ReqID | WorkerUUID, BaseException], None] | None = None
+        self.ended: deque[ReqID] = deque()
+        self.live: dict[str, int] = {}  # live requests by owner
+        self.undeliverable = 0
+        self.started_at = dispatcher.now()
+        self.known_at_start = frozenset(row.uuid for row in store.workers())
+        self.ever_registered = bool(self.known_at_start)
+
+    def tell_matcher(self, message: MatcherMessage) -> None:
+        """Tells the matcher."""
+        if self.matcher is not None:
+            self._tell(self.matcher, message)
+
+    def tell_worker(self, uuid: WorkerUUID, message: WorkerMessage) -> bool:
+        """Tells the worker, if there is one."""
+        ref = self.workers.get(uuid)
+        return ref is not None and self._tell(ref, message)
+
+    def tell_request(
+        self, req_id: ReqID, message: RequestMessage, sender: tuple[WorkerUUID, int] | None = None
+    ) -> bool:
+        """Tells the request; a `sender` (uuid, epoch) hears `Gone` if there is none."""
+        ref = self.requests.get(req_id)
+        if ref is not None and self._tell(ref, message):
+            return True
+        if sender is not None:
+            uuid, epoch = sender
+            self.tell_worker(uuid, Gone(req_id, epoch))
+        return False
+
+    def _tell(self, ref: pykka.ActorRef, message: object) -> bool:
+        try:
+            ref.tell(message)
+        except pykka.ActorDeadError:
+            self.undeliverable += 1
+            return False
+        return True
+
+    def give_back_permit(self, uuid: WorkerUUID) -> None:
+        """The worker is not being prepared any more."""
+        following = self.permits.give_back(uuid)
+        if following is not None:
+            self.tell_worker(following[0], PermitGranted(following[1]))
+
+    def request_ended(self, row: RequestRow) -> None:
+        """The request is over: its ref goes, and the oldest ended ones go from the store."""
+        self.requests.pop(row.id, None)
+        left = self.live.get(row.owner_name, 0) - 1
+        if left > 0:
+            self.live[row.owner_name] = left
+        else:
+            self.live.pop(row.owner_name, None)
+        self.ended.append(row.id)
+        for _ in range(len(self.ended) - defaults.ENDED_KEPT):
+            self._forget(self.ended.popleft())
+
+    def _forget(self, req_id: ReqID) -> None:
+        row, job = self.store.request(req_id), self.store.job(req_id)
+        if row is None:
+            return
+        if job is not None and job.ended_at is None:
+            self.ended.append(req_id)  # its session is not surely over yet (SAFETY, A4)
+            return
+        self.journal.submit((Remove(RequestRow, req_id, row.rev),), lambda _: None)
+
+    @property
+    def holding(self) -> bool:
+        """Whether matching waits for known agents to come back after a start (SAFETY, B2)."""
+        if self.dispatcher.now() - self.started_at >= defaults.START_HOLD_S:
+            return False
+        absent = Presence()
+        return any(not self.presence.get(uuid, absent).online for uuid in self.known_at_start)
+
+    @property
+    def judging(self) -> bool:
+        """Whether unservable may be judged: not before the first worker registered."""
+        return self.ever_registered

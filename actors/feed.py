@@ -1,0 +1,111 @@
+"""News of every committed change: numbered, kept for a while, delivered to those who watch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from boruta.domain import defaults
+from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
+from boruta.domain.types import ReqID, ReqInfo, WorkerInfo, WorkerUUID
+
+
+class _Watcher:
+    def __init__(
+        self,
+        feed: ChangeFeed,
+        deliver: Callable[[Change], None],
+        kinds: Sequence[str] | None,
+        requests: Sequence[ReqID] | None,
+        workers: Sequence[WorkerUUID] | None,
+    ) -> None:
+        self._feed = feed
+        self.deliver = deliver
+        self._kinds = frozenset(kinds) if kinds is not None else None
+        self._requests = frozenset(requests) if requests is not None else None
+        self._workers = frozenset(workers) if workers is not None else None
+
+    def wants(self, change: Change) -> bool:
+        if isinstance(change, Gap):
+            return True
+        if self._kinds is not None and change.kind not in self._kinds:
+            return False
+        if self._requests is None and self._workers is None:
+            return True
+        if isinstance(change, RequestChanged):
+            return self._requests is not None and change.request.id in self._requests
+        return self._workers is not None and change.worker.worker_uuid in self._workers
+
+    def close(self) -> None:
+        self._feed.forget(self)
+
+
+class ChangeFeed:
+    """Gives each change a number and hands it to the watchers that want it.
+
+    Args:
+        life: what tells this feed's numbers from those of another life of the server.
+        utcnow: the time of a change.
+    """
+
+    def __init__(self, life: str, utcnow: Callable[[], datetime]) -> None:
+        self._life = life
+        self._utcnow = utcnow
+        self._number = 0
+        # Those who come back find the last FEED_KEPT changes; older ones are a gap to them.
+        self._kept: deque[Change] = deque(maxlen=defaults.FEED_KEPT)
+        self._watchers: list[_Watcher] = []
+
+    @property
+    def seq(self) -> str:
+        """The number of the latest change."""
+        return f"{self._life}-{self._number}"
+
+    def request(self, kind: str, request: ReqInfo) -> None:
+        """A request changed."""
+        self._number += 1
+        self._tell(RequestChanged(self.seq, kind, self._utcnow(), request))
+
+    def worker(self, kind: str, worker: WorkerInfo) -> None:
+        """A worker changed."""
+        self._number += 1
+        self._tell(WorkerChanged(self.seq, kind, self._utcnow(), worker))
+
+    def _tell(self, change: Change) -> None:
+        self._kept.append(change)
+        for watcher in tuple(self._watchers):
+            if watcher.wants(change):
+                watcher.deliver(change)
+
+    def subscribe(
+        self,
+        deliver: Callable[[Change], None],
+        *,
+        kinds: Sequence[str] | None = None,
+        requests: Sequence[ReqID] | None = None,
+        workers: Sequence[WorkerUUID] | None = None,
+        after_seq: str | None = None,
+    ) -> tuple[str, _Watcher]:
+        """Delivers each change from now on, or from after `after_seq`; a Gap if that is lost."""
+        watcher = _Watcher(self, deliver, kinds, requests, workers)
+        if after_seq is not None and after_seq != self.seq:
+            self._catch_up(watcher, after_seq)
+        self._watchers.append(watcher)
+        return self.seq, watcher
+
+    def _catch_up(self, watcher: _Watcher, after_seq: str) -> None:
+        life, _, number = after_seq.rpartition("-")
+        known = life == self._life and number.isdigit()
+        missed = self._number - int(number) if known else -1
+        if missed < 0 or missed > len(self._kept):
+            watcher.deliver(Gap(self.seq, self._utcnow()))
+            return
+        for change in list(self._kept)[len(self._kept) - missed :]:
+            if watcher.wants(change):
+                watcher.deliver(change)
+
+    def forget(self, watcher: _Watcher) -> None:
+        """Delivers to it no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)

@@ -1,0 +1,174 @@
+"""The matcher: holds the ready queue and the idle workers, so that no question travels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+import pykka
+
+from actors.base import FarmActor
+from actors.directory import Directory
+from actors.messages import (
+    Assign,
+    AssignRefused,
+    ExplainWaiting,
+    FoundUnservable,
+    IsServable,
+    Match,
+    MatcherMessage,
+    RequestLeft,
+    RequestReady,
+    Sweep,
+    WorkerForgotten,
+    WorkerKnown,
+    WorkerOffered,
+    WorkerWithdrawn,
+)
+from boruta.domain import defaults, waiting, worker
+from boruta.domain.matching import Matching
+from boruta.domain.rows import RequestRow
+from boruta.domain.types import QueueInfo, ReqID, ReqState, WorkerInfo, WorkerUUID
+
+
+class MatcherActor(FarmActor[MatcherMessage]):
+    """Who gets which board. After a failure it is filled anew from the store and the refs."""
+
+    kind = "matcher"
+
+    def __init__(self, directory: Directory, key: str = "matcher") -> None:
+        super().__init__(directory, key)
+        self._matching = Matching()
+        self._ready: dict[ReqID, RequestRow] = {}
+        # Offered to a worker that has not yet answered: (worker, rev, since).
+        self._asked: dict[ReqID, tuple[WorkerUUID, int, float]] = {}
+        self._match_is_due = False
+
+    def on_message(self, message: MatcherMessage, reply: pykka.Future[Any] | None) -> object:
+        """Keeps the index, then matches once for all that came in this turn."""
+        match message:
+            case RequestReady(request=row):
+                self._ready_again(row)
+            case RequestLeft(id=req_id):
+                self._ready.pop(req_id, None)
+                self._asked.pop(req_id, None)
+                self._matching.request_gone(req_id)
+            case WorkerKnown(worker=row):
+                self.directory.ever_registered = True
+                self._matching.worker_known(row.uuid, row.caps.without_uuid(), row.groups)
+            case WorkerForgotten(uuid=uuid):
+                self._matching.worker_forgotten(uuid)
+            case WorkerOffered(uuid=uuid, recently_failed=failed):
+                self._matching.worker_offered(uuid, recently_failed=failed)
+            case WorkerWithdrawn(uuid=uuid):
+                self._matching.worker_withdrawn(uuid)
+            case AssignRefused(request=req_id, rev=rev, worker=uuid):
+                asked = self._asked.get(req_id)
+                if asked is not None and asked[:2] == (uuid, rev):
+                    self._put_back(req_id)
+            case Match():
+                self._match_is_due = False
+                self._match()
+                return None
+            case ExplainWaiting(requests=rows):
+                return self._explain(rows)
+            case IsServable(request=row):
+                return self._what_nobody_has(row)
+            case Sweep():
+                self._sweep()
+            case _:
+                assert_never(message)
+        self._match_soon()
+        return None
+
+    def _ready_again(self, row: RequestRow) -> None:
+        known = self._ready.get(row.id)
+        if known is not None and known.rev >= row.rev:
+            return
+        self._ready[row.id] = row
+        self._asked.pop(row.id, None)
+        self._matching.request_ready(
+            row.id, row.rev, row.priority, row.queue_seq, row.caps, row.owner_groups
+        )
+
+    def _match_soon(self) -> None:
+        if not self._match_is_due:
+            self._match_is_due = True
+            self.actor_ref.tell(Match())
+
+    def _match(self) -> None:
+        if self.directory.holding:
+            return  # the first seconds after a start: all known agents may come back yet (B2)
+        more = self._matching.advance(defaults.INDEX_SLICE)
+        found = self._matching.matches()
+        now = self.directory.dispatcher.now()
+        for pair in found:
+            row = self._ready[pair.request_id]
+            self._asked[row.id] = (pair.worker_uuid, row.rev, now)
+            if not self.directory.tell_worker(pair.worker_uuid, Assign(row)):
+                self._put_back(row.id)
+        if more or found:
+            self._match_soon()
+        elif self.directory.rules.unservable == "invalid" and self.directory.judging:
+            self._invalidate()
+
+    def _put_back(self, req_id: ReqID) -> None:
+        self._asked.pop(req_id, None)
+        if req_id in self._ready:
+            self._matching.refused(req_id)
+
+    def _sweep(self) -> None:
+        """Offers again what was offered to nobody alive (SAFETY, A6)."""
+        before = self.directory.dispatcher.now() - defaults.SWEEP_S
+        for req_id, (_, _, since) in tuple(self._asked.items()):
+            if since > before:
+                continue
+            row = self.directory.store.request(req_id)
+            if row is not None and row.state is ReqState.WAIT:
+                self._put_back(req_id)
+            else:
+                self._asked.pop(req_id, None)
+
+    def _invalidate(self) -> None:
+        for row in tuple(self._ready.values()):
+            if not self._matching.servable(row.caps, row.owner_groups):
+                self.directory.tell_request(row.id, FoundUnservable(row.rev))
+
+    def _what_nobody_has(self, row: RequestRow) -> list[str] | None:
+        if not self.directory.judging or self._matching.servable(row.caps, row.owner_groups):
+            return None
+        return list(self._matching.unmet(row.caps, row.owner_groups))
+
+    def _explain(self, rows: Sequence[RequestRow]) -> dict[ReqID, QueueInfo]:
+        return {row.id: self._why(row) for row in rows if row.state is ReqState.WAIT}
+
+    def _why(self, row: RequestRow) -> QueueInfo:
+        fitting: list[WorkerInfo] = []
+        owners: dict[ReqID, tuple[str, object]] = {}
+        for uuid in self._matching.fitting_workers(row.caps, row.owner_groups):
+            board = self.directory.store.worker(uuid)
+            if board is None:
+                continue
+            there = self.directory.presence.get(uuid)
+            fitting.append(
+                worker.info(
+                    board,
+                    online=there is not None and there.online,
+                    last_seen=None if there is None else there.last_seen,
+                )
+            )
+            holder = None if board.request_id is None else self.directory.store.request(
+                board.request_id
+            )
+            job = None if holder is None else self.directory.store.job(holder.id)
+            if holder is not None and job is not None:
+                owners[holder.id] = (holder.owner_name, job.ends_at)
+        return waiting.why(
+            row,
+            now=self.directory.dispatcher.utcnow(),
+            position=self._matching.queue_position(row.id),
+            fitting=fitting,
+            holders=owners,
+            unmet=[] if fitting else self._matching.unmet(row.caps, row.owner_groups),
+            judging=self.directory.judging,
+        )

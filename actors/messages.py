@@ -1,0 +1,323 @@
+"""What the actors tell one another. Commands are imperative, events past tense; all frozen.
+
+A message with a `reply` is answered through it, perhaps later. Where a host sends one by `ask`
+without a reply of its own, what `ask` returns is a future of the answer:
+``ref.ask(Close(by=me)).get(timeout=5)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import pykka
+
+from boruta.domain.commands import Registration
+from boruta.domain.interfaces import DryadPort
+from boruta.domain.rows import JobRow, RequestRow, WorkerRow
+from boruta.domain.types import Caller, Groups, ReqID, ReqInfo, Role, WorkerState, WorkerUUID
+
+Reply: TypeAlias = "pykka.Future[Any]"
+LOCAL = Caller("local", Role.ADMIN)  # a host that embeds the farm
+
+
+# --- to a request
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the request; `code` is the reason if it is not the caller's wish."""
+
+    by: Caller = LOCAL
+    code: str = ""
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change priority, valid_after or deadline."""
+
+    info: ReqInfo
+    by: Caller = LOCAL
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Answer with the board's AccessInfo as soon as there is one."""
+
+    by: Caller = LOCAL
+    reached_at: str = ""
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StopAcquiring:
+    """Whoever waits by this reply does not wait any more."""
+
+    waiter: Reply = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prolong:
+    """Set the job's end anew."""
+
+    by: Caller = LOCAL
+    token: str | None = None
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Answer with the actor's ReqInfo or WorkerInfo, by `ask`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The claim was committed: the request holds a board."""
+
+    request: RequestRow
+    job: JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGone:
+    """The board of this job is gone."""
+
+    epoch: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReach:
+    """The board of this job went out of reach, or came back."""
+
+    epoch: int
+    reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUnservable:
+    """No known board could ever serve the request."""
+
+    rev: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A timer of the request: valid, deadline, job_end or ending_soon."""
+
+    what: str
+
+
+RequestMessage: TypeAlias = (
+    Close | Update | Acquire | StopAcquiring | Prolong | Describe | Assigned | WorkerGone
+    | WorkerReach | FoundUnservable | Due
+)
+
+
+# --- to the matcher
+@dataclass(frozen=True, slots=True)
+class RequestReady:
+    """The request may be matched; again after each change of its row."""
+
+    request: RequestRow
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLeft:
+    """The request is not to be matched any more."""
+
+    id: ReqID
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerKnown:
+    """A worker exists, whatever its state; again when its caps or groups change."""
+
+    worker: WorkerRow
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerForgotten:
+    """A worker was deregistered."""
+
+    uuid: WorkerUUID
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOffered:
+    """The worker may be lent."""
+
+    uuid: WorkerUUID
+    recently_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerWithdrawn:
+    """The worker may not be lent."""
+
+    uuid: WorkerUUID
+
+
+@dataclass(frozen=True, slots=True)
+class AssignRefused:
+    """The worker did not take the request; it goes back to its place."""
+
+    request: ReqID
+    rev: int
+    worker: WorkerUUID
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainWaiting:
+    """Answer with a map from id to QueueInfo, by `ask`."""
+
+    requests: Sequence[RequestRow]
+
+
+@dataclass(frozen=True, slots=True)
+class IsServable:
+    """Answer with the keys that no known worker has, None if one could serve, by `ask`."""
+
+    request: RequestRow
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Match what can be matched now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Look for messages that were lost (SAFETY, A6)."""
+
+
+MatcherMessage: TypeAlias = (
+    RequestReady | RequestLeft | WorkerKnown | WorkerForgotten | WorkerOffered | WorkerWithdrawn
+    | AssignRefused | ExplainWaiting | IsServable | Match | Sweep
+)
+
+
+# --- to a worker
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Its agent registered over `port`."""
+
+    said: Registration
+    by: Caller
+    port: DryadPort
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The connection `port` is gone."""
+
+    port: DryadPort
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Claim yourself for this request."""
+
+    request: RequestRow
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The request of this job ended: take the board back."""
+
+    request: ReqID
+    epoch: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellEnd:
+    """The job's end changed: tell the agent."""
+
+    job: JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """An admin wants IDLE or MAINTENANCE."""
+
+    state: WorkerState
+    reason: str = ""
+    drain: bool = False
+    by: Caller = LOCAL
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetGroups:
+    """An admin wants other groups."""
+
+    groups: Groups
+    by: Caller = LOCAL
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SetFail:
+    """The agent reports a failure."""
+
+    reason: str
+    by: Caller = LOCAL
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheck:
+    """Have the agent check its board; answers with its findings."""
+
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deregister:
+    """Forget the worker."""
+
+    by: Caller = LOCAL
+    reply: Reply | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The agent answered a command, or did not."""
+
+    epoch: int
+    command: str
+    outcome: object
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDue:
+    """A timer of the worker: retry, grace, settled or maintenance."""
+
+    what: str
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PermitGranted:
+    """The worker may be prepared now."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The request that a message was for is no more."""
+
+    request: ReqID
+    epoch: int
+
+
+WorkerMessage: TypeAlias = (
+    Register | LinkLost | Assign | Release | TellEnd | SetState | SetGroups | SetFail | RunCheck
+    | Deregister | Answered | WorkerDue | PermitGranted | Gone | Sweep | Describe
+)

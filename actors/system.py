@@ -1,0 +1,161 @@
+"""Starts, restarts and stops the actors; owns every ref."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from actors.directory import Directory, Rules
+from actors.matcher import MatcherActor
+from actors.messages import Match, RequestReady, Sweep, WorkerKnown
+from actors.request import RequestActor
+from actors.runtime import Dispatcher, TimerHandle
+from actors.sessions import Sessions
+from actors.worker import WorkerActor
+from boruta.domain import defaults, request
+from boruta.domain.interfaces import Access, Store
+from boruta.domain.rows import RequestRow, Write
+from boruta.domain.states import ReqEvent
+from boruta.domain.types import ReqID, WorkerUUID
+
+log = logging.getLogger("boruta.system")
+RESTARTS = 3  # within RESTARTS_WITHIN_S; then a request ends as FAILED, others wait longer
+RESTARTS_WITHIN_S = 60.0
+
+
+class System:
+    """All actors of one server or farm. Made and used on the dispatcher's thread.
+
+    Args:
+        dispatcher: where the actors run.
+        store: what outlives them.
+        access: the ways to the boards.
+        make_key: a new session key: (private OpenSSH text, public line).
+        random: 0..1, for jitter.
+        rules: what the lab has set.
+        life: tells this life of the server from others.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        store: Store,
+        access: Access,
+        make_key: Callable[[], tuple[str, str]],
+        random: Callable[[], float],
+        rules: Rules,
+        life: str,
+    ) -> None:
+        self.directory = Directory(dispatcher, store, access, make_key, random, rules, life)
+        self.directory.failed = self._failed
+        self.sessions = Sessions(self.directory)
+        self.closing = False
+        self._failures: dict[ReqID | WorkerUUID, list[float]] = {}
+        self._sweep_timer: TimerHandle | None = None
+
+    def start(self) -> None:
+        """Starts the matcher and an actor for whatever the store knows."""
+        directory = self.directory
+        if not directory.store.survives:
+            log.info("store=memory: a restart loses all requests and workers")
+        directory.matcher = directory.dispatcher.start(MatcherActor, directory)
+        for board in directory.store.workers():
+            self._start_worker(board.uuid)
+        for row in directory.store.requests():
+            if not row.state.ended:
+                self.start_request(row)
+        if directory.known_at_start:
+            directory.dispatcher.call_later(
+                defaults.START_HOLD_S, lambda: directory.tell_matcher(Match())
+            )
+        self._sweep_later()
+
+    def start_request(self, row: RequestRow) -> None:
+        """Starts the actor of a request whose row is committed."""
+        directory = self.directory
+        directory.live[row.owner_name] = directory.live.get(row.owner_name, 0) + 1
+        directory.requests[row.id] = directory.dispatcher.start(RequestActor, directory, row.id)
+
+    def worker(self, uuid: WorkerUUID) -> None:
+        """Makes sure that the worker has an actor."""
+        if uuid not in self.directory.workers:
+            self._start_worker(uuid)
+
+    def _start_worker(self, uuid: WorkerUUID) -> None:
+        directory = self.directory
+        directory.workers[uuid] = directory.dispatcher.start(WorkerActor, directory, uuid)
+
+    def _sweep_later(self) -> None:
+        self._sweep_timer = self.directory.dispatcher.call_later(defaults.SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self.directory.tell_matcher(Sweep())
+        for uuid in tuple(self.directory.workers):
+            self.directory.tell_worker(uuid, Sweep())
+        self._sweep_later()
+
+    # --- failures
+    def _failed(self, kind: str, key: ReqID | WorkerUUID, error: BaseException) -> None:
+        log.error("actor_failed kind=%s key=%s error=%r", kind, key, error)
+        if self.closing:
+            return
+        # From a fresh turn: the failing actor is still being torn down in this one.
+        self.directory.dispatcher.call_soon(lambda: self._restart(kind, key, error))
+
+    def _restart(self, kind: str, key: ReqID | WorkerUUID, error: BaseException) -> None:
+        if self.closing:
+            return
+        directory, now = self.directory, self.directory.dispatcher.now()
+        recent = [at for at in self._failures.get(key, []) if now - at < RESTARTS_WITHIN_S]
+        self._failures[key] = [*recent, now]
+        often = len(recent) >= RESTARTS
+        if kind == "request" and isinstance(key, int):
+            row = directory.store.request(key)
+            directory.requests.pop(key, None)
+            if row is None or row.state.ended:
+                return
+            if often:
+                self._give_up(row, error)
+            else:
+                directory.requests[key] = directory.dispatcher.start(RequestActor, directory, key)
+        elif kind == "matcher":
+            self._restart_matcher()
+        elif often:
+            directory.dispatcher.call_later(
+                defaults.BACKOFF_S[1], lambda: self._start_worker(str(key))
+            )
+        else:
+            self._start_worker(str(key))
+
+    def _give_up(self, row: RequestRow, error: BaseException) -> None:
+        """The request's actor fails again and again: it ends, its board goes back by the sweep."""
+        now = self.directory.dispatcher.utcnow()
+        reason = f"Boruta failed: {type(error).__name__}: {error}"
+        failed = request.ended(row, ReqEvent.BROKEN, now, "internal", reason)
+        self.directory.journal.submit((Write(failed, row.rev),), lambda _: None)
+        job = self.directory.store.job(row.id)
+        self.directory.request_ended(failed)
+        self.directory.feed.request("ended", request.info(failed, job, self.directory.rules.limits))
+
+    def _restart_matcher(self) -> None:
+        directory = self.directory
+        directory.matcher = directory.dispatcher.start(MatcherActor, directory)
+        for board in directory.store.workers():
+            directory.tell_matcher(WorkerKnown(board))
+        now = directory.dispatcher.utcnow()
+        for row in directory.store.requests():
+            if request.ready(row, now):
+                directory.tell_matcher(RequestReady(row))
+        # What each worker may do, it says itself: its offer went with the old matcher.
+        for uuid in tuple(directory.workers):
+            ref = directory.workers.pop(uuid)
+            ref.stop(block=False)
+            self._start_worker(uuid)
+
+    def stop(self) -> None:
+        """Stops every actor, in order; no message of ours stops a host's actor."""
+        self.closing = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        self.sessions.close()
+        self.directory.dispatcher.stop_all()

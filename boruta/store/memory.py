@@ -1,0 +1,143 @@
+"""A store that lives as long as the process: nothing survives a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from boruta.domain.errors import InternalLogicError
+from boruta.domain.rows import (
+    Conflict,
+    JobRow,
+    Remove,
+    RequestRow,
+    Row,
+    Transaction,
+    WorkerRow,
+)
+from boruta.domain.types import ReqID, WorkerUUID
+
+
+def _key(row: Row) -> ReqID | WorkerUUID:
+    match row:
+        case RequestRow():
+            return row.id
+        case JobRow():
+            return row.request_id
+        case WorkerRow():
+            return row.uuid
+
+
+class MemoryStore:
+    """The `Store` port over dicts, with the rules of the real one: compare, then set all.
+
+    Beside the revisions it refuses a second live job on a board, as the database's unique index
+    does (SAFETY, D).
+    """
+
+    survives = False
+
+    def __init__(self) -> None:
+        self._requests: dict[ReqID, RequestRow] = {}
+        self._jobs: dict[ReqID, JobRow] = {}
+        self._workers: dict[WorkerUUID, WorkerRow] = {}
+        self._tokens: dict[tuple[str, str], ReqID] = {}
+        self._live_jobs: dict[WorkerUUID, ReqID] = {}
+        self._last_id = 0
+        self._last_seq = 0
+
+    def next_request(self) -> ReqID:
+        """An id that never comes again."""
+        self._last_id += 1
+        return self._last_id
+
+    def next_seq(self) -> int:
+        """A place at the queue's end."""
+        self._last_seq += 1
+        return self._last_seq
+
+    def commit(self, transaction: Transaction) -> Conflict | None:
+        """Applies all of it, or nothing and tells the first row that stood in the way."""
+        for change in transaction:
+            conflict = self._conflict(change.was, change)
+            if conflict is not None:
+                return conflict
+        for change in transaction:
+            if isinstance(change, Remove):
+                self._remove(change)
+            else:
+                self._put(change.row)
+        return None
+
+    def _conflict(self, was: int, change: object) -> Conflict | None:
+        if isinstance(change, Remove):
+            kind: type[Row] = change.kind
+            key = change.id
+            row = None
+        else:
+            row = change.row  # type: ignore[attr-defined]
+            kind = type(row)
+            key = _key(row)
+        there = self._find(kind, key)
+        if (there.rev if there else 0) != was:
+            return Conflict(kind, key, there)
+        if isinstance(row, JobRow) and row.ended_at is None:
+            other = self._live_jobs.get(row.worker_uuid)
+            if other is not None and other != row.request_id:
+                return Conflict(JobRow, row.request_id, self._jobs.get(other))
+        return None
+
+    def _find(self, kind: type[Row], key: ReqID | WorkerUUID) -> Row | None:
+        if isinstance(key, str):
+            return self._workers.get(key)
+        return self._jobs.get(key) if kind is JobRow else self._requests.get(key)
+
+    def _put(self, row: Row) -> None:
+        match row:
+            case RequestRow():
+                self._requests[row.id] = row
+                if row.token is not None:
+                    self._tokens[row.owner_name, row.token] = row.id
+            case WorkerRow():
+                self._workers[row.uuid] = row
+            case JobRow():
+                self._jobs[row.request_id] = row
+                if row.ended_at is None:
+                    self._live_jobs[row.worker_uuid] = row.request_id
+                elif self._live_jobs.get(row.worker_uuid) == row.request_id:
+                    del self._live_jobs[row.worker_uuid]
+
+    def _remove(self, change: Remove) -> None:
+        if isinstance(change.id, str):
+            del self._workers[change.id]
+            return
+        row = self._requests.pop(change.id)
+        job = self._jobs.pop(change.id, None)
+        if job is not None and job.ended_at is None:
+            raise InternalLogicError(f"request {change.id} was removed while its job is live")
+        if row.token is not None:
+            self._tokens.pop((row.owner_name, row.token), None)
+
+    def request(self, req_id: ReqID) -> RequestRow | None:
+        """The request's row."""
+        return self._requests.get(req_id)
+
+    def job(self, req_id: ReqID) -> JobRow | None:
+        """The request's job."""
+        return self._jobs.get(req_id)
+
+    def worker(self, uuid: WorkerUUID) -> WorkerRow | None:
+        """The worker's row."""
+        return self._workers.get(uuid)
+
+    def by_token(self, owner: str, token: str) -> RequestRow | None:
+        """The request that this owner made with this token, while it is kept."""
+        found = self._tokens.get((owner, token))
+        return None if found is None else self._requests[found]
+
+    def requests(self) -> Sequence[RequestRow]:
+        """All requests, by id."""
+        return list(self._requests.values())
+
+    def workers(self) -> Sequence[WorkerRow]:
+        """All workers, by uuid."""
+        return [self._workers[uuid] for uuid in sorted(self._workers)]
