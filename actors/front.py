@@ -1,0 +1,114 @@
+"""The engine as the transport and the farm see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from actors.api import RequestsApi, SuperviserApi, WorkersApi
+from actors.messages import LinkLost
+from actors.system import System
+from boruta.domain import defaults
+from boruta.domain.changes import Change
+from boruta.domain.errors import Busy
+from boruta.domain.interfaces import DryadPort, Feed, Subscription
+from boruta.domain.types import Caller, ReqID, WorkerUUID
+
+
+class EngineFront:
+    """The `Front` port over a `System`."""
+
+    def __init__(self, system: System, facts: Mapping[str, object] | None = None) -> None:
+        self._system = system
+        self._facts = dict(facts or {})
+        self._subscriptions: dict[str, int] = {}
+
+    def requests(self, caller: Caller, reached_at: str = "") -> RequestsApi:
+        """Requests as `caller` may use them."""
+        return RequestsApi(self._system, caller, reached_at)
+
+    def workers(self, caller: Caller) -> WorkersApi:
+        """Workers as `caller` may use them."""
+        return WorkersApi(self._system, caller)
+
+    def superviser(self, caller: Caller) -> SuperviserApi:
+        """The superviser, for a worker's key."""
+        return SuperviserApi(self._system, caller)
+
+    def feed(self, caller: Caller) -> Feed:
+        """Changes, with a bound on how many watch by one key."""
+        return _BoundedFeed(self._system.directory.feed, caller.name, self._subscriptions)
+
+    def session_opened(self, caller: Caller) -> bool:
+        """A client's session has a connection; whether what it held was kept."""
+        return self._system.sessions.opened(caller)
+
+    def session_lost(self, caller: Caller) -> None:
+        """A client's session has no connection now."""
+        self._system.sessions.lost(caller)
+
+    def worker_lost(self, uuid: WorkerUUID, port: DryadPort) -> None:
+        """An agent's connection is gone."""
+        self._system.directory.tell_worker(uuid, LinkLost(port))
+
+    def worker_heard(self, uuid: WorkerUUID, port: DryadPort) -> None:
+        """An agent gave a sign of life; costs no message and no write."""
+        there = self._system.directory.presence.get(uuid)
+        if there is not None and there.port is port:
+            there.last_seen = self._system.directory.dispatcher.utcnow()
+
+    def info(self) -> Mapping[str, object]:
+        """Plain facts for `server.info`."""
+        directory = self._system.directory
+        return {
+            **self._facts,
+            "workers": len(directory.workers),
+            "online": sum(1 for there in directory.presence.values() if there.online),
+            "live_requests": len(directory.requests),
+            "store_survives": directory.store.survives,
+            "seq": directory.feed.seq,
+        }
+
+
+class _BoundedFeed:
+    def __init__(self, feed: Feed, name: str, counts: dict[str, int]) -> None:
+        self._feed = feed
+        self._name = name
+        self._counts = counts
+
+    def subscribe(
+        self,
+        deliver: Callable[[Change], None],
+        *,
+        kinds: Sequence[str] | None = None,
+        requests: Sequence[ReqID] | None = None,
+        workers: Sequence[WorkerUUID] | None = None,
+        after_seq: str | None = None,
+    ) -> tuple[str, Subscription]:
+        count = self._counts.get(self._name, 0)
+        if count >= defaults.SUBSCRIPTIONS_A_KEY:
+            raise Busy(
+                f"{self._name} has {count} subscriptions, which is the limit; end one first"
+            )
+        self._counts[self._name] = count + 1
+        seq, subscription = self._feed.subscribe(
+            deliver, kinds=kinds, requests=requests, workers=workers, after_seq=after_seq
+        )
+        return seq, _Counted(subscription, self._name, self._counts)
+
+
+class _Counted:
+    def __init__(self, inner: Subscription, name: str, counts: dict[str, int]) -> None:
+        self._inner: Subscription | None = inner
+        self._name = name
+        self._counts = counts
+
+    def close(self) -> None:
+        if self._inner is None:
+            return
+        self._inner.close()
+        self._inner = None
+        left = self._counts.get(self._name, 1) - 1
+        if left > 0:
+            self._counts[self._name] = left
+        else:
+            self._counts.pop(self._name, None)

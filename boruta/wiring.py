@@ -1,0 +1,110 @@
+"""The only place that puts actors, transport and store together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from actors.directory import Rules
+from actors.front import EngineFront
+from actors.runtime import LoopDispatcher
+from actors.system import System
+from boruta.domain.interfaces import Store
+from boruta.store.memory import MemoryStore
+from boruta.version import SOFTWARE
+from transport.server import Server
+from transport.tunnels.tcp import Tunnels
+
+log = logging.getLogger("boruta.server")
+
+
+def session_key() -> tuple[str, str]:
+    """A new ed25519 session key: (private OpenSSH text, public key line)."""
+    from cryptography.hazmat.primitives import serialization as ser
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        ser.Encoding.PEM, ser.PrivateFormat.OpenSSH, ser.NoEncryption()
+    )
+    public = key.public_key().public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH)
+    return private.decode(), public.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """How the engine is reached from outside.
+
+    `bind` is a ZeroMQ address; the keys are Z85 text; `admit` answers with whoever has a public
+    key, or None.
+    """
+
+    bind: str
+    public_key: str
+    secret_key: str
+    admit: Callable[[str], object | None]
+    insecure: bool = False
+    board_networks: Sequence[str] = ()
+    tunnel_host: str = "127.0.0.1"
+    tunnel_ports: range | None = None
+    access_host: str = ""
+
+
+class Engine:
+    """A whole server on the running loop: actors, tunnels, the ZeroMQ side."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        edge: Edge,
+        rules: Rules,
+        store: Store | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
+        self.dispatcher = LoopDispatcher(loop)
+        self.tunnels = Tunnels(
+            loop, edge.tunnel_host, edge.tunnel_ports, edge.access_host or None
+        )
+        self.system = System(
+            self.dispatcher,
+            MemoryStore() if store is None else store,
+            self.tunnels,
+            session_key,
+            random.random,
+            rules,
+            life=secrets.token_hex(4),
+        )
+        self.front = EngineFront(
+            self.system, {"software": SOFTWARE, "pid": os.getpid(), **(facts or {})}
+        )
+        self.server = Server(
+            self.front,
+            bind=edge.bind,
+            public_key=edge.public_key,
+            secret_key=edge.secret_key,
+            admit=edge.admit,
+            insecure=edge.insecure,
+            software=SOFTWARE,
+            board_networks=edge.board_networks,
+            loop=loop,
+        )
+
+    def start(self) -> str:
+        """Starts everything; the address under which it is reached."""
+        self.system.start()
+        self.server.start()
+        return self.server.url
+
+    async def stop(self, reason: str = "the server is stopping", grace_s: float = 1.0) -> None:
+        """Tells the peers, then closes everything; idempotent."""
+        if self.system.closing:
+            return
+        self.server.announce_stop(reason)
+        self.system.stop()
+        self.tunnels.close_all()
+        await self.server.stop(grace_s)
