@@ -45,6 +45,7 @@ from boruta.domain.errors import (
 from boruta.domain.interfaces import DryadPort, WorkerListFilter
 from boruta.domain.rows import Conflict, RequestRow, Write
 from boruta.domain.types import (
+    NOBODY,
     AccessInfo,
     Caller,
     Capabilities,
@@ -66,7 +67,6 @@ from boruta.domain.types import (
 )
 
 T = TypeVar("T")
-NOBODY = UserInfo()
 
 
 class _Asking:
@@ -129,8 +129,9 @@ class RequestsApi(_Asking):
         policy.check_text(note, token)
         groups = policy.check_groups(self._caller, owner.groups)
         name = owner.name if self._caller.is_admin and owner.name else self._caller.name
-        hashed = request.body_hash(wanted, priority, groups, valid_after, deadline, job_timeout,
-                                   note, bound)
+        hashed = request.body_hash(
+            wanted, priority, groups, valid_after, deadline, job_timeout, note, bound
+        )
         if token is not None:
             twin = directory.store.by_token(name, token)
             if twin is not None:
@@ -219,9 +220,7 @@ class RequestsApi(_Asking):
                 req_info.deadline,
             )
             return
-        await self._tell_request(
-            req_info.id, lambda reply: Update(req_info, self._caller, reply)
-        )
+        await self._tell_request(req_info.id, lambda reply: Update(req_info, self._caller, reply))
 
     async def get_request_info(self, req_id: ReqID) -> ReqInfo:
         """The request; one that waits says why."""
@@ -275,8 +274,7 @@ class RequestsApi(_Asking):
                 return await asked  # type: ignore[no-any-return]
         except TimeoutError:
             raise TimedOut(
-                f"request {req_id} still waits after {timeout:g} s; "
-                f"boruta show {req_id} says why",
+                f"request {req_id} still waits after {timeout:g} s; boruta show {req_id} says why",
                 id=req_id,
             ) from None
         finally:
@@ -404,4 +402,3 @@ class SuperviserApi(_Asking):
             lambda reply: SetFail(reason, self._caller, reply),
             f"worker {uuid} not found",
         )
-

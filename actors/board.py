@@ -94,9 +94,7 @@ class Board:
             on_reply,
         )
 
-    def _answer_to(
-        self, command: str, epoch: int
-    ) -> Callable[[CommandReply | BorutaError], None]:
+    def _answer_to(self, command: str, epoch: int) -> Callable[[CommandReply | BorutaError], None]:
         def on_reply(outcome: CommandReply | BorutaError) -> None:
             if self._ref.is_alive():
                 self._ref.tell(Answered(epoch, command, outcome))

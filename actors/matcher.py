@@ -157,8 +157,8 @@ class MatcherActor(FarmActor[MatcherMessage]):
                     last_seen=None if there is None else there.last_seen,
                 )
             )
-            holder = None if board.request_id is None else self.directory.store.request(
-                board.request_id
+            holder = (
+                None if board.request_id is None else self.directory.store.request(board.request_id)
             )
             job = None if holder is None else self.directory.store.job(holder.id)
             if holder is not None and job is not None:

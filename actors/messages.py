@@ -111,8 +111,17 @@ class Due:
 
 
 RequestMessage: TypeAlias = (
-    Close | Update | Acquire | StopAcquiring | Prolong | Describe | Assigned | WorkerGone
-    | WorkerReach | FoundUnservable | Due
+    Close
+    | Update
+    | Acquire
+    | StopAcquiring
+    | Prolong
+    | Describe
+    | Assigned
+    | WorkerGone
+    | WorkerReach
+    | FoundUnservable
+    | Due
 )
 
 
@@ -194,8 +203,17 @@ class Sweep:
 
 
 MatcherMessage: TypeAlias = (
-    RequestReady | RequestLeft | WorkerKnown | WorkerForgotten | WorkerOffered | WorkerWithdrawn
-    | AssignRefused | ExplainWaiting | IsServable | Match | Sweep
+    RequestReady
+    | RequestLeft
+    | WorkerKnown
+    | WorkerForgotten
+    | WorkerOffered
+    | WorkerWithdrawn
+    | AssignRefused
+    | ExplainWaiting
+    | IsServable
+    | Match
+    | Sweep
 )
 
 
@@ -318,6 +336,20 @@ class Gone:
 
 
 WorkerMessage: TypeAlias = (
-    Register | LinkLost | Assign | Release | TellEnd | SetState | SetGroups | SetFail | RunCheck
-    | Deregister | Answered | WorkerDue | PermitGranted | Gone | Sweep | Describe
+    Register
+    | LinkLost
+    | Assign
+    | Release
+    | TellEnd
+    | SetState
+    | SetGroups
+    | SetFail
+    | RunCheck
+    | Deregister
+    | Answered
+    | WorkerDue
+    | PermitGranted
+    | Gone
+    | Sweep
+    | Describe
 )

@@ -152,8 +152,13 @@ class RequestActor(FarmActor[RequestMessage]):
         if renewed is None:
             answer(reply, request.access(job, self._host(message)))
             return
-        self._change_job(renewed, "acquired", reply, lambda: self._acquire(message, reply),
-                         lambda now: request.access(now, self._host(message)))
+        self._change_job(
+            renewed,
+            "acquired",
+            reply,
+            lambda: self._acquire(message, reply),
+            lambda now: request.access(now, self._host(message)),
+        )
 
     def _prolong(self, token: str | None, reply: pykka.Future[Any] | None) -> None:
         job = request.running(self._row, self._job)
@@ -168,8 +173,13 @@ class RequestActor(FarmActor[RequestMessage]):
                 retry_after_s=defaults.HEARTBEAT_S,
             )
         renewed = request.prolonged(self._row, job, self._now, limits, token)
-        self._change_job(renewed, "prolonged", reply, lambda: self._prolong(token, reply),
-                         lambda now: request.prolong_answer(now, limits))
+        self._change_job(
+            renewed,
+            "prolonged",
+            reply,
+            lambda: self._prolong(token, reply),
+            lambda now: request.prolong_answer(now, limits),
+        )
 
     def _change_job(
         self,
@@ -261,9 +271,7 @@ class RequestActor(FarmActor[RequestMessage]):
 
     def _at(self, what: str, when: datetime, now: datetime) -> None:
         delay = max(0.0, (when - now).total_seconds())
-        self._timers[what] = self.directory.dispatcher.tell_later(
-            delay, self.actor_ref, Due(what)
-        )
+        self._timers[what] = self.directory.dispatcher.tell_later(delay, self.actor_ref, Due(what))
 
     def _drop_timers(self) -> None:
         for timer in self._timers.values():
@@ -358,4 +366,3 @@ def describe(
             info, reason=f"its worker {job.worker_uuid} is out of reach; the job goes on"
         )
     return info
-

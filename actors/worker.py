@@ -14,6 +14,7 @@ from actors.directory import Directory, Presence
 from actors.messages import (
     Answered,
     Assign,
+    Assigned,
     AssignRefused,
     Deregister,
     Describe,
@@ -36,7 +37,6 @@ from actors.messages import (
     WorkerOffered,
     WorkerReach,
     WorkerWithdrawn,
-    Assigned,
 )
 from boruta.domain import defaults, policy, request, worker
 from boruta.domain.commands import Checks, CommandReply, Healthcheck, Registered
@@ -154,8 +154,9 @@ class WorkerActor(FarmActor[WorkerMessage]):
                 self._board.tell_lease(job)
 
         over = (back.job_over, back.job_reason) if back.job_over else None
-        self._change(back.row, None, over=over, before=then, refused=lambda: self._register(
-            message, reply))
+        self._change(
+            back.row, None, over=over, before=then, refused=lambda: self._register(message, reply)
+        )
 
     def _link_lost(self) -> None:
         row = self._known
@@ -269,9 +270,7 @@ class WorkerActor(FarmActor[WorkerMessage]):
         ready = self._board.ready(outcome)
         if ready is not None:
             key, done = ready
-            self._change(
-                worker.prepared(row, key, done.username, done.host_keys, self._now), None
-            )
+            self._change(worker.prepared(row, key, done.username, done.host_keys, self._now), None)
         elif isinstance(outcome, Unreachable):
             return  # a cut link is no failed prepare: the order goes again when it registers (B7)
         elif isinstance(outcome, StaleEpoch):

@@ -29,9 +29,7 @@ def session_key() -> tuple[str, str]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        ser.Encoding.PEM, ser.PrivateFormat.OpenSSH, ser.NoEncryption()
-    )
+    private = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.OpenSSH, ser.NoEncryption())
     public = key.public_key().public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH)
     return private.decode(), public.decode()
 
@@ -67,9 +65,7 @@ class Engine:
         facts: Mapping[str, object] | None = None,
     ) -> None:
         self.dispatcher = LoopDispatcher(loop)
-        self.tunnels = Tunnels(
-            loop, edge.tunnel_host, edge.tunnel_ports, edge.access_host or None
-        )
+        self.tunnels = Tunnels(loop, edge.tunnel_host, edge.tunnel_ports, edge.access_host or None)
         self.system = System(
             self.dispatcher,
             MemoryStore() if store is None else store,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from boruta.domain.types import Capabilities, Check, Epoch, ReqID, WorkerUUID
+from boruta.domain.types import NO_EPOCH, Capabilities, Check, Epoch, ReqID, WorkerUUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Registration:
     caps: Capabilities
     ssh_address: str
     dryad_address: str = ""
-    epoch: Epoch = Epoch()
+    epoch: Epoch = NO_EPOCH
     job: KeptJob | None = None
     ended: EndedJob | None = None
     session: bytes = b""

@@ -153,9 +153,7 @@ def running(row: RequestRow, job: JobRow | None) -> JobRow:
     """
     if row.state is not ReqState.INPROGRESS or job is None:
         what = f" ({row.reason})" if row.reason else ""
-        hint = (
-            "acquire waits for a board" if row.state is ReqState.WAIT else "make a new request"
-        )
+        hint = "acquire waits for a board" if row.state is ReqState.WAIT else "make a new request"
         raise WorkerNotAssigned(
             f"request {row.id} is {row.state.value}{what} and holds no board; {hint}",
             state=row.state.value,

@@ -117,6 +117,9 @@ class UserInfo:
     groups: Groups = ()
 
 
+NOBODY: Final = UserInfo()
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """The pair that makes a command of an older life stale (SAFETY, A2)."""
@@ -129,6 +132,9 @@ class Epoch:
 
     def __le__(self, other: Epoch) -> bool:
         return (self.server, self.board) <= (other.server, other.board)
+
+
+NO_EPOCH: Final = Epoch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,7 @@ class ReqInfo:
 
     id: ReqID
     priority: Priority = 0
-    owner: UserInfo = UserInfo()
+    owner: UserInfo = NOBODY
     note: str = ""
     caps: Capabilities = NO_CAPS
     valid_after: datetime | None = None

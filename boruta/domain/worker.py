@@ -188,9 +188,7 @@ def _job_failed(
     return _fail(counted, event, now, code, why)
 
 
-def _fail(
-    row: WorkerRow, event: WorkerEvent, now: datetime, code: str, reason: str
-) -> WorkerRow:
+def _fail(row: WorkerRow, event: WorkerEvent, now: datetime, code: str, reason: str) -> WorkerRow:
     return _step(
         row,
         event,
