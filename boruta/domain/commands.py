@@ -116,8 +116,12 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What the server answers: the epoch from now on, and the job that goes on, if any."""
+    """What the server answers: the epoch from now on, and the job that goes on, if any.
+
+    `first` says that the server did not know this worker before.
+    """
 
     worker: WorkerUUID
     epoch: Epoch
     job: KeptJob | None = None
+    first: bool = False
