@@ -6,12 +6,14 @@ This is the outer facade: it checks what can be checked without state, and it al
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import pykka
 
+from actors.base import ActorGone, Restarted
 from actors.messages import (
     Acquire,
     Close,
@@ -34,7 +36,9 @@ from boruta.domain import defaults, listing, policy, request, requirements, work
 from boruta.domain.commands import Registered, Registration
 from boruta.domain.errors import (
     BadRequest,
+    BadTime,
     Busy,
+    InternalLogicError,
     NotFoundError,
     ShuttingDown,
     StoreUnavailable,
@@ -66,7 +70,7 @@ from boruta.domain.types import (
     WorkerUUID,
 )
 
-T = TypeVar("T")
+_TRIES = 100  # turns; a failed actor is back after one or two
 
 
 class _Asking:
@@ -75,24 +79,21 @@ class _Asking:
         self._directory = system.directory
         self._caller = caller
 
-    async def _tell(
-        self, ref: pykka.ActorRef | None, make: Callable[[Future], object], missing: str
-    ) -> Any:
+    async def _ask(self, ref: pykka.ActorRef | None, message: object, missing: str) -> Any:
+        """The answer to `message`; an actor that failed meanwhile is asked once more."""
         if self._system.closing:
             raise ShuttingDown("the server is stopping", retry_after_s=2.0)
-        reply = Future(self._directory.dispatcher)
+        if ref is None:
+            raise NotFoundError(missing)
         try:
-            if ref is None:
-                raise NotFoundError(missing)
-            ref.tell(make(reply))
+            return await ref.ask(message, block=False)
         except pykka.ActorDeadError:
-            raise NotFoundError(missing) from None
-        return await reply
+            if self._system.closing:
+                raise ShuttingDown("the server is stopping", retry_after_s=2.0) from None
+            raise ActorGone(missing) from None
 
-    async def _ask(self, ref: pykka.ActorRef | None, message: object) -> Any:
-        if ref is None or self._system.closing:
-            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
-        return await ref.ask(message, block=False)
+    async def _ask_matcher(self, message: object) -> Any:
+        return await self._ask(self._directory.matcher, message, "the matcher is not there")
 
 
 class RequestsApi(_Asking):
@@ -180,7 +181,7 @@ class RequestsApi(_Asking):
         return row.id
 
     async def _refuse_unservable(self, row: RequestRow) -> None:
-        missing = await self._ask(self._directory.matcher, IsServable(row))
+        missing = await self._ask_matcher(IsServable(row))
         if missing is not None:
             what = f"; nobody has {', '.join(missing)}" if missing else ""
             raise Unservable(
@@ -201,26 +202,21 @@ class RequestsApi(_Asking):
 
     async def close_request(self, req_id: ReqID) -> None:
         """Cancels what waits, ends what runs."""
-        row = self._row(req_id)
-        policy.check_may_hold(self._caller, row.owner_name)
-        if row.state.ended:
-            request.closed(row, self._directory.dispatcher.utcnow(), self._caller.name)
-        await self._tell_request(req_id, lambda reply: Close(self._caller, reply=reply))
+        now, name = self._directory.dispatcher.utcnow(), self._caller.name
+        await self._ask_request(
+            req_id, Close(self._caller), lambda row: request.closed(row, now, name)
+        )
 
     async def update_request(self, req_info: ReqInfo) -> None:
         """Changes priority, valid_after and deadline of a waiting request."""
-        row = self._row(req_info.id)
-        policy.check_may_hold(self._caller, row.owner_name)
-        if row.state.ended:
-            policy.check_update(
-                row,
-                self._directory.dispatcher.utcnow(),
-                req_info.priority,
-                req_info.valid_after,
-                req_info.deadline,
-            )
-            return
-        await self._tell_request(req_info.id, lambda reply: Update(req_info, self._caller, reply))
+        now, wanted = self._directory.dispatcher.utcnow(), req_info
+        await self._ask_request(
+            req_info.id,
+            Update(req_info, self._caller),
+            lambda row: policy.check_update(
+                row, now, wanted.priority, wanted.valid_after, wanted.deadline
+            ),
+        )
 
     async def get_request_info(self, req_id: ReqID) -> ReqInfo:
         """The request; one that waits says why."""
@@ -246,7 +242,7 @@ class RequestsApi(_Asking):
     async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
         directory = self._directory
         waits = [row for row in rows if row.state is ReqState.WAIT]
-        why = await self._ask(directory.matcher, ExplainWaiting(waits)) if waits else {}
+        why = await self._ask_matcher(ExplainWaiting(waits)) if waits else {}
         found = []
         for row in rows:
             job = directory.store.job(row.id)
@@ -260,51 +256,48 @@ class RequestsApi(_Asking):
 
     async def acquire_worker(self, req_id: ReqID, timeout: float | None = None) -> AccessInfo:
         """Waits while the request waits, then tells how to reach its board."""
-        row = self._row(req_id)
-        policy.check_may_hold(self._caller, row.owner_name)
-        if row.state.ended:
-            request.running(row, None)
-        reply = Future(self._directory.dispatcher)
-        message = Acquire(self._caller, self._reached_at, reply)
+        if timeout is not None and not timeout >= 0:
+            raise BadTime(f"timeout: {timeout!r} (want seconds from 0, or none at all)")
+        message = Acquire(self._caller, self._reached_at)
+        waits = self._row(req_id).state is ReqState.WAIT
         try:
-            asked = self._tell_request(req_id, lambda _: message, reply)
-            if timeout is None:
-                return await asked  # type: ignore[no-any-return]
-            async with asyncio.timeout(timeout):
-                return await asked  # type: ignore[no-any-return]
+            async with asyncio.timeout(timeout if waits else None):
+                found: AccessInfo = await self._ask_request(
+                    req_id, message, lambda row: request.running(row, None)
+                )
+                return found
         except TimeoutError:
             raise TimedOut(
                 f"request {req_id} still waits after {timeout:g} s; boruta show {req_id} says why",
                 id=req_id,
             ) from None
         finally:
-            self._directory.tell_request(req_id, StopAcquiring(reply))
+            self._directory.tell_request(req_id, StopAcquiring(message))
 
     async def prolong_access(self, req_id: ReqID, *, token: str | None = None) -> Prolonged:
         """Sets the job's end to now plus its job time, within limits."""
-        row = self._row(req_id)
-        policy.check_may_hold(self._caller, row.owner_name)
         policy.check_text("", token)
-        if row.state.ended:
-            request.running(row, None)
-        found: Prolonged = await self._tell_request(
-            req_id, lambda reply: Prolong(self._caller, token, reply)
+        found: Prolonged = await self._ask_request(
+            req_id, Prolong(self._caller, token), lambda row: request.running(row, None)
         )
         return found
 
-    async def _tell_request(
-        self, req_id: ReqID, make: Callable[[Future], object], reply: Future | None = None
+    async def _ask_request(
+        self, req_id: ReqID, message: object, refuse: Callable[[RequestRow], object]
     ) -> Any:
-        ref = self._directory.requests.get(req_id)
-        if reply is None:
-            return await self._tell(ref, make, f"request {req_id} not found")
-        if self._system.closing or ref is None:
-            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
-        try:
-            ref.tell(make(reply))
-        except pykka.ActorDeadError:
-            raise NotFoundError(f"request {req_id} not found") from None
-        return await reply
+        """Asks a live request; `refuse` raises what an ended one is answered."""
+        for _ in range(_TRIES):
+            row = self._row(req_id)
+            policy.check_may_hold(self._caller, row.owner_name)
+            if row.state.ended:
+                refuse(row)
+                return None
+            ref = self._directory.requests.get(req_id)
+            if ref is not None and ref.is_alive():
+                with contextlib.suppress(Restarted, ActorGone):
+                    return await self._ask(ref, message, f"request {req_id} not found")
+            await asyncio.sleep(0)  # one that failed is started anew on the dispatcher's next turn
+        raise InternalLogicError(f"the actor of request {req_id} fails again and again")
 
     def _row(self, req_id: ReqID) -> RequestRow:
         row = self._directory.store.request(req_id)
@@ -338,28 +331,28 @@ class WorkersApi(_Asking):
         policy.check_text(reason, None)
         # An argument that is never allowed is refused before the worker is looked for (6.3).
         worker.check_settable(state)
-        await self._told(uuid, lambda reply: SetState(state, reason, drain, self._caller, reply))
+        await self._told(uuid, SetState(state, reason, drain, self._caller))
 
     async def set_groups(self, uuid: WorkerUUID, groups: Sequence[str]) -> None:
         """Replaces the worker's groups."""
         policy.check_admin(self._caller)
         wanted = policy.check_group_names(groups)
-        await self._told(uuid, lambda reply: SetGroups(wanted, self._caller, reply))
+        await self._told(uuid, SetGroups(wanted, self._caller))
 
     async def check(self, uuid: WorkerUUID) -> tuple[Check, ...]:
         """Runs the agent's healthcheck now."""
         policy.check_admin(self._caller)
-        found: tuple[Check, ...] = await self._told(uuid, RunCheck)
+        found: tuple[Check, ...] = await self._told(uuid, RunCheck())
         return found
 
     async def deregister(self, uuid: WorkerUUID) -> None:
         """Forgets a worker in MAINTENANCE or FAILED."""
         policy.check_admin(self._caller)
-        await self._told(uuid, lambda reply: Deregister(self._caller, reply))
+        await self._told(uuid, Deregister(self._caller))
 
-    def _told(self, uuid: WorkerUUID, make: Callable[[Future], object]) -> Awaitable[Any]:
+    async def _told(self, uuid: WorkerUUID, message: object) -> Any:
         ref = self._directory.workers.get(uuid)
-        return self._tell(ref, make, f"worker {uuid} not found")
+        return await self._ask(ref, message, f"worker {uuid} not found")
 
     def _info(self, uuid: WorkerUUID) -> WorkerInfo:
         row = self._directory.store.worker(uuid)
@@ -383,9 +376,9 @@ class SuperviserApi(_Asking):
         uuid = registration.caps.get_worker_uuid()
         requirements.check_caps_limits(registration.caps)
         self._system.worker(uuid)
-        found: Registered = await self._tell(
+        found: Registered = await self._ask(
             self._directory.workers.get(uuid),
-            lambda reply: Register(registration, self._caller, port, reply),
+            Register(registration, self._caller, port),
             f"worker {uuid} not found",
         )
         return found
@@ -397,8 +390,8 @@ class SuperviserApi(_Asking):
             raise NotFoundError(f"worker {uuid} not found", worker_uuid=uuid)
         policy.check_owns_worker(self._caller, row.owner_key)
         policy.check_text(reason, None)
-        await self._tell(
+        await self._ask(
             self._directory.workers.get(uuid),
-            lambda reply: SetFail(reason, self._caller, reply),
+            SetFail(reason, self._caller),
             f"worker {uuid} not found",
         )

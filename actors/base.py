@@ -10,19 +10,29 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pykka
 
 from actors.directory import Directory
-from actors.runtime import Future, LoopActor
-from boruta.domain.errors import BorutaError
+from actors.messages import Question
+from actors.runtime import Deferred, Future, LoopActor
+from boruta.domain.errors import BorutaError, InternalLogicError, NotFoundError
 from boruta.domain.rows import Conflict, Transaction
 from boruta.domain.types import ReqID, WorkerUUID
 
 M = TypeVar("M")
 log = logging.getLogger("boruta.actors")
+OPEN_CHECKED = 16  # so many unanswered replies before the answered ones are dropped from the list
+
+
+class Restarted(InternalLogicError):
+    """The actor failed before it answered and is started anew; ask again."""
+
+
+class ActorGone(NotFoundError):
+    """The actor stopped before it answered."""
 
 
 class FarmActor(LoopActor, Generic[M]):
     """A thin shell round one of domain's lives.
 
-    Subclasses write `on_message`. A message with a `reply` attribute is answered through it:
+    Subclasses write `on_message`. A `Question` is answered through the reply that comes with it:
     by `answer`, or with the BorutaError that `on_message` raised.
     """
 
@@ -32,31 +42,71 @@ class FarmActor(LoopActor, Generic[M]):
         super().__init__()
         self.directory = directory
         self.key = key
+        self._open: list[pykka.Future[Any]] | None = None
+        self._broken: BaseException | None = None
 
     def on_message(self, message: M, reply: pykka.Future[Any] | None) -> object:
-        """Handles one message; what it returns is what `ask` gets if there is no `reply`."""
+        """Handles one message; what it returns is what `ask` gets if it is no `Question`."""
         raise NotImplementedError
 
     def on_receive(self, message: M) -> object:
         """Hands the message on; turns our own errors into answers."""
-        if not hasattr(message, "reply"):
-            return self.on_message(message, None)
-        reply = message.reply
-        handed_back = reply is None
-        if reply is None:
-            reply = Future()
+        if self._broken is not None:
+            raise self._broken
+        if not isinstance(message, Question):
+            return self._guarded(message, None)
+        reply = Future(self.directory.dispatcher)
+        self._remember(reply)
         try:
-            self.on_message(message, reply)
+            self._guarded(message, reply)
         except BorutaError as error:
+            if error is self._broken:
+                raise
             fail(reply, error)
-        except BaseException as error:
-            fail(reply, error)
+        return Deferred(reply)
+
+    def _guarded(self, message: M, reply: pykka.Future[Any] | None) -> object:
+        try:
+            return self.on_message(message, reply)
+        except InternalLogicError as error:
+            self._break(error)
             raise
-        return reply if handed_back else None
+        except BorutaError as error:
+            if reply is None:
+                what = type(message).__name__
+                log.warning("refused %s=%s message=%s: %s", self.kind, self.key, what, error)
+                return None
+            raise
+        except BaseException as error:
+            self._break(error)
+            raise
+
+    def _break(self, error: BaseException) -> None:
+        # Of an asked actor Pykka lets live what has just failed. Its memory may be half changed, so
+        # it must go down and start anew from the store: any further message makes it do so.
+        self._broken = error
+        self.actor_ref.tell(None)
+
+    def _remember(self, reply: pykka.Future[Any]) -> None:
+        if self._open is None:
+            self._open = []
+        elif len(self._open) >= OPEN_CHECKED:
+            self._open = [one for one in self._open if not is_answered(one)]
+        self._open.append(reply)
 
     def commit(self, transaction: Transaction, then: Callable[[Conflict | None], None]) -> None:
         """Commits; `then` hears the outcome on this actor's turn."""
         self.directory.journal.submit(transaction, then)
+
+    def on_stop(self) -> None:
+        """Whoever still waits for an answer is told."""
+        self.close_questions(InternalLogicError(f"the {self.kind} {self.key} was stopped"))
+
+    def close_questions(self, error: BorutaError) -> None:
+        """Answers whoever still waits."""
+        for reply in self._open or ():
+            fail(reply, error)
+        self._open = None
 
     def on_failure(
         self,
@@ -65,23 +115,23 @@ class FarmActor(LoopActor, Generic[M]):
         traceback: TracebackType | None,
     ) -> None:
         """Tells the system, which starts the actor anew from the store."""
+        self.close_questions(Restarted(f"the {self.kind} {self.key} failed: {exception_value!r}"))
         if self.directory.failed is not None and exception_value is not None:
             self.directory.failed(self.kind, self.key, exception_value)
+
+
+def is_answered(reply: pykka.Future[Any]) -> bool:
+    """Whether the reply has its answer."""
+    return isinstance(reply, Future) and reply.done
 
 
 def answer(reply: pykka.Future[Any] | None, value: object = None) -> None:
     """Answers, unless whoever asked does not wait any more."""
     if reply is not None:
-        try:
-            reply.set(value)
-        except Exception:
-            log.debug("an answer came after its asker had left")
+        reply.set(value)
 
 
 def fail(reply: pykka.Future[Any] | None, error: BaseException) -> None:
     """Answers with an error, unless whoever asked does not wait any more."""
     if reply is not None:
-        try:
-            reply.set_exception((type(error), error, error.__traceback__))
-        except Exception:
-            log.debug("an error came after its asker had left")
+        reply.set_exception((type(error), error, error.__traceback__))

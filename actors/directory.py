@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,9 +103,11 @@ class Directory:
         self.matcher: pykka.ActorRef | None = None
         self.failed: Callable[[str, ReqID | WorkerUUID, BaseException], None] | None = None
         self.ended: deque[ReqID] = deque()
-        self.live: dict[str, int] = {}  # live requests by owner
+        self.live: Counter[str] = Counter()  # live requests by owner
+        self.waiting_acquires: Counter[str] = Counter()  # by key
+        self.unbind: Callable[[ReqID], None] | None = None
         self.undeliverable = 0
-        self.started_at = dispatcher.now()
+        self.started_at = self.awoke_at = dispatcher.now()
         self.known_at_start = frozenset(row.uuid for row in store.workers())
         self.ever_registered = bool(self.known_at_start)
 
@@ -148,14 +150,16 @@ class Directory:
     def request_ended(self, row: RequestRow) -> None:
         """The request is over: its ref goes, and the oldest ended ones go from the store."""
         self.requests.pop(row.id, None)
-        left = self.live.get(row.owner_name, 0) - 1
-        if left > 0:
-            self.live[row.owner_name] = left
-        else:
-            self.live.pop(row.owner_name, None)
+        _less(self.live, row.owner_name)
+        if row.bound and self.unbind is not None:
+            self.unbind(row.id)
         self.ended.append(row.id)
         for _ in range(len(self.ended) - defaults.ENDED_KEPT):
             self._forget(self.ended.popleft())
+
+    def acquire_over(self, name: str) -> None:
+        """A call of this key waits to acquire no longer."""
+        _less(self.waiting_acquires, name)
 
     def _forget(self, req_id: ReqID) -> None:
         row, job = self.store.request(req_id), self.store.job(req_id)
@@ -165,6 +169,11 @@ class Directory:
             self.ended.append(req_id)  # its session is not surely over yet (SAFETY, A4)
             return
         self.journal.submit((Remove(RequestRow, req_id, row.rev),), lambda _: None)
+
+    @property
+    def ran_for(self) -> float:
+        """Seconds since this process last stood still; silence before that counts not (A7)."""
+        return self.dispatcher.now() - self.awoke_at
 
     @property
     def holding(self) -> bool:
@@ -178,3 +187,9 @@ class Directory:
     def judging(self) -> bool:
         """Whether unservable may be judged: not before the first worker registered."""
         return self.ever_registered
+
+
+def _less(counter: Counter[str], name: str) -> None:
+    counter[name] -= 1
+    if counter[name] <= 0:
+        del counter[name]

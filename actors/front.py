@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from actors.api import RequestsApi, SuperviserApi, WorkersApi
-from actors.messages import LinkLost
+from actors.messages import Close, LinkLost, SetFail
 from actors.system import System
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import Busy
 from boruta.domain.interfaces import DryadPort, Feed, Subscription
-from boruta.domain.types import Caller, ReqID, WorkerUUID
+from boruta.domain.types import Caller, ReqID, ReqState, Role, WorkerUUID
+
+KEY_REMOVAL = Caller("an admin, who removed the key", Role.ADMIN)
 
 
 class EngineFront:
@@ -55,6 +57,16 @@ class EngineFront:
         there = self._system.directory.presence.get(uuid)
         if there is not None and there.port is port:
             there.last_seen = self._system.directory.dispatcher.utcnow()
+
+    def key_removed(self, name: str) -> None:
+        """A key is not admitted any more: what its owner holds ends, its workers fail (C7)."""
+        directory = self._system.directory
+        for row in directory.store.requests():
+            if row.owner_name == name and (row.bound or row.state is ReqState.INPROGRESS):
+                directory.tell_request(row.id, Close(KEY_REMOVAL))
+        for board in directory.store.workers():
+            if board.owner_key == name:
+                directory.tell_worker(board.uuid, SetFail("its key was removed", KEY_REMOVAL))
 
     def info(self) -> Mapping[str, object]:
         """Plain facts for `server.info`."""

@@ -1,69 +1,67 @@
 """What the actors tell one another. Commands are imperative, events past tense; all frozen.
 
-A message with a `reply` is answered through it, perhaps later. Where a host sends one by `ask`
-without a reply of its own, what `ask` returns is a future of the answer:
-``ref.ask(Close(by=me)).get(timeout=5)``.
+A `Question` is answered, perhaps later: ``ref.ask(Close(by=me), timeout=5)`` comes back when the
+request has ended. Told, it has the same effect and nobody hears the answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
-
-import pykka
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from boruta.domain.commands import Registration
 from boruta.domain.interfaces import DryadPort
 from boruta.domain.rows import JobRow, RequestRow, WorkerRow
 from boruta.domain.types import Caller, Groups, ReqID, ReqInfo, Role, WorkerState, WorkerUUID
 
-Reply: TypeAlias = "pykka.Future[Any]"
 LOCAL = Caller("local", Role.ADMIN)  # a host that embeds the farm
+
+
+class Question:
+    """A message that is answered."""
+
+    __slots__ = ()
 
 
 # --- to a request
 @dataclass(frozen=True, slots=True)
-class Close:
+class Close(Question):
     """End the request; `code` is the reason if it is not the caller's wish."""
 
     by: Caller = LOCAL
     code: str = ""
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Update(Question):
     """Change priority, valid_after or deadline."""
 
     info: ReqInfo
     by: Caller = LOCAL
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Acquire:
+class Acquire(Question):
     """Answer with the board's AccessInfo as soon as there is one."""
 
     by: Caller = LOCAL
     reached_at: str = ""
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class StopAcquiring:
-    """Whoever waits by this reply does not wait any more."""
+    """Whoever sent this `Acquire` does not wait any more."""
 
-    waiter: Reply = field(compare=False)
+    waiter: Acquire
 
 
 @dataclass(frozen=True, slots=True)
-class Prolong:
+class Prolong(Question):
     """Set the job's end anew."""
 
     by: Caller = LOCAL
     token: str | None = None
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +217,12 @@ MatcherMessage: TypeAlias = (
 
 # --- to a worker
 @dataclass(frozen=True, slots=True)
-class Register:
+class Register(Question):
     """Its agent registered over `port`."""
 
     said: Registration
     by: Caller
     port: DryadPort
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,47 +257,42 @@ class TellEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class SetState:
+class SetState(Question):
     """An admin wants IDLE or MAINTENANCE."""
 
     state: WorkerState
     reason: str = ""
     drain: bool = False
     by: Caller = LOCAL
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class SetGroups:
+class SetGroups(Question):
     """An admin wants other groups."""
 
     groups: Groups
     by: Caller = LOCAL
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class SetFail:
+class SetFail(Question):
     """The agent reports a failure."""
 
     reason: str
     by: Caller = LOCAL
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RunCheck:
+class RunCheck(Question):
     """Have the agent check its board; answers with its findings."""
 
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Deregister:
+class Deregister(Question):
     """Forget the worker."""
 
     by: Caller = LOCAL
-    reply: Reply | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

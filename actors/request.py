@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from types import TracebackType
 from typing import Any, assert_never
 
 import pykka
 
-from actors.base import FarmActor, answer, fail
+from actors.base import ActorGone, FarmActor, answer, fail
 from actors.directory import Directory
 from actors.messages import (
     Acquire,
@@ -36,7 +37,6 @@ from boruta.domain.errors import (
     BorutaError,
     Busy,
     InternalLogicError,
-    NotFoundError,
     Unreachable,
 )
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
@@ -65,11 +65,21 @@ class RequestActor(FarmActor[RequestMessage]):
         self._arrange()
 
     def on_stop(self) -> None:
-        """Whoever still waits is told."""
+        """No timer outlives it, nobody waits for it."""
         self._drop_timers()
-        for _, waiter in self._waiters:
-            fail(waiter, NotFoundError(f"request {self._id} is gone"))
-        self._waiters.clear()
+        self._drop_waiters()
+        self.close_questions(ActorGone(f"request {self._id} is gone"))
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leaves nothing behind for the one that is started in its place."""
+        self._drop_timers()
+        self._drop_waiters()
+        super().on_failure(exception_type, exception_value, traceback)
 
     def on_message(self, message: RequestMessage, reply: pykka.Future[Any] | None) -> object:
         """Turns a message into an event of the request's life."""
@@ -86,7 +96,7 @@ class RequestActor(FarmActor[RequestMessage]):
                 policy.check_may_hold(by, self._row.owner_name)
                 self._acquire(message, reply)
             case StopAcquiring(waiter=waiter):
-                self._waiters = [held for held in self._waiters if held[1] is not waiter]
+                self._stop_waiting(waiter)
             case Prolong(by=by, token=token):
                 policy.check_may_hold(by, self._row.owner_name)
                 self._prolong(token, reply)
@@ -138,13 +148,14 @@ class RequestActor(FarmActor[RequestMessage]):
 
     def _acquire(self, message: Acquire, reply: pykka.Future[Any] | None) -> None:
         if self._row.state is ReqState.WAIT:
-            mine = sum(1 for held, _ in self._waiters if held.by.name == message.by.name)
-            if mine >= defaults.WAITING_ACQUIRES_A_KEY:
+            waiting, name = self.directory.waiting_acquires, message.by.name
+            if waiting[name] >= defaults.WAITING_ACQUIRES_A_KEY:
                 raise Busy(
-                    f"{mine} calls wait to acquire request {self._id} already; "
+                    f"{waiting[name]} calls of {name} wait to acquire already; "
                     f"{defaults.WAITING_ACQUIRES_A_KEY} a key are allowed"
                 )
             if reply is not None:
+                waiting[name] += 1
                 self._waiters.append((message, reply))
             return
         job = request.running(self._row, self._job)
@@ -159,6 +170,18 @@ class RequestActor(FarmActor[RequestMessage]):
             lambda: self._acquire(message, reply),
             lambda now: request.access(now, self._host(message)),
         )
+
+    def _stop_waiting(self, waiter: Acquire) -> None:
+        kept = [held for held in self._waiters if held[0] is not waiter]
+        if len(kept) < len(self._waiters):
+            self._waiters = kept
+            self.directory.acquire_over(waiter.by.name)
+
+    def _drop_waiters(self) -> list[tuple[Acquire, pykka.Future[Any]]]:
+        waiters, self._waiters = self._waiters, []
+        for message, _ in waiters:
+            self.directory.acquire_over(message.by.name)
+        return waiters
 
     def _prolong(self, token: str | None, reply: pykka.Future[Any] | None) -> None:
         job = request.running(self._row, self._job)
@@ -210,8 +233,7 @@ class RequestActor(FarmActor[RequestMessage]):
         self.directory.tell_matcher(RequestLeft(self._id))
         self._arrange()
         self._tell_feed("assigned")
-        waiters, self._waiters = self._waiters, []
-        for message, waiter in waiters:
+        for message, waiter in self._drop_waiters():
             try:
                 self._acquire(message, waiter)
             except BorutaError as error:
@@ -313,12 +335,11 @@ class RequestActor(FarmActor[RequestMessage]):
                 Release(self._id, job.board_epoch, self._row.reason_code, self._row.reason),
             )
         self._tell_feed("ended")
-        for _, waiter in self._waiters:
+        for _, waiter in self._drop_waiters():
             try:
                 request.running(self._row, self._job)
             except BorutaError as error:
                 fail(waiter, error)
-        self._waiters.clear()
         self.directory.request_ended(self._row)
         self.stop()
 

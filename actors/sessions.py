@@ -29,6 +29,8 @@ class Sessions:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._sessions: dict[tuple[str, bytes], _Session] = {}
+        self._holder: dict[ReqID, tuple[str, bytes]] = {}
+        directory.unbind = self.unbind
 
     def opened(self, caller: Caller) -> bool:
         """A connection says hello with this session; whether the session was known."""
@@ -50,22 +52,40 @@ class Sessions:
         if session is None or session.lease is not None:
             return
         session.connected = False
-        session.lease = self._directory.dispatcher.call_later(
-            defaults.CLIENT_LEASE_S, lambda: self._over(key)
-        )
+        session.lease = self._later(defaults.CLIENT_LEASE_S, key)
 
     def bind(self, caller: Caller, req_id: ReqID) -> None:
         """The request lives no longer than the session."""
-        session = self._sessions.get((caller.name, caller.session))
-        if session is not None:
-            session.bound.add(req_id)
-
-    def _over(self, key: tuple[str, bytes]) -> None:
-        session = self._sessions.pop(key, None)
+        key = (caller.name, caller.session)
+        session = self._sessions.get(key)
         if session is None:
             return
-        for req_id in session.bound:
+        self.unbind(req_id)
+        session.bound.add(req_id)
+        self._holder[req_id] = key
+
+    def unbind(self, req_id: ReqID) -> None:
+        """The request has ended, or another session holds it."""
+        session = self._sessions.get(self._holder.pop(req_id, ("", b"")))
+        if session is not None:
+            session.bound.discard(req_id)
+
+    def _over(self, key: tuple[str, bytes]) -> None:
+        session = self._sessions.get(key)
+        if session is None or session.connected:
+            return
+        ran = self._directory.ran_for
+        if ran < defaults.CLIENT_LEASE_S:
+            # The server itself stood still: that silence was not the client's (SAFETY, A7).
+            session.lease = self._later(defaults.CLIENT_LEASE_S - ran, key)
+            return
+        del self._sessions[key]
+        for req_id in tuple(session.bound):
+            self.unbind(req_id)
             self._directory.tell_request(req_id, Close(session.caller, code="client_lost"))
+
+    def _later(self, seconds: float, key: tuple[str, bytes]) -> TimerHandle:
+        return self._directory.dispatcher.call_later(seconds, lambda: self._over(key))
 
     def close(self) -> None:
         """No lease runs out any more."""

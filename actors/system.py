@@ -21,6 +21,7 @@ from boruta.domain.types import ReqID, WorkerUUID
 log = logging.getLogger("boruta.system")
 RESTARTS = 3  # within RESTARTS_WITHIN_S; then a request ends as FAILED, others wait longer
 RESTARTS_WITHIN_S = 60.0
+TICK_S = 0.5
 
 
 class System:
@@ -52,6 +53,8 @@ class System:
         self.closing = False
         self._failures: dict[ReqID | WorkerUUID, list[float]] = {}
         self._sweep_timer: TimerHandle | None = None
+        self._tick_timer: TimerHandle | None = None
+        self._ticked_at = dispatcher.now()
 
     def start(self) -> None:
         """Starts the matcher and an actor for whatever the store knows."""
@@ -69,11 +72,22 @@ class System:
                 defaults.START_HOLD_S, lambda: directory.tell_matcher(Match())
             )
         self._sweep_later()
+        self._tick()
+
+    def _tick(self) -> None:
+        """Notices that this process was stopped, or its machine asleep (SAFETY, A7)."""
+        now = self.directory.dispatcher.now()
+        gap = now - self._ticked_at - TICK_S
+        self._ticked_at = now
+        if gap > defaults.SLEEP_GAP_S:
+            self.directory.awoke_at = now
+            log.warning("stood_still seconds=%.1f: silence before now does not count", gap)
+        self._tick_timer = self.directory.dispatcher.call_later(TICK_S, self._tick)
 
     def start_request(self, row: RequestRow) -> None:
         """Starts the actor of a request whose row is committed."""
         directory = self.directory
-        directory.live[row.owner_name] = directory.live.get(row.owner_name, 0) + 1
+        directory.live[row.owner_name] += 1
         directory.requests[row.id] = directory.dispatcher.start(RequestActor, directory, row.id)
 
     def worker(self, uuid: WorkerUUID) -> None:
@@ -155,7 +169,8 @@ class System:
     def stop(self) -> None:
         """Stops every actor, in order; no message of ours stops a host's actor."""
         self.closing = True
-        if self._sweep_timer is not None:
-            self._sweep_timer.cancel()
+        for timer in (self._sweep_timer, self._tick_timer):
+            if timer is not None:
+                timer.cancel()
         self.sessions.close()
         self.directory.dispatcher.stop_all()

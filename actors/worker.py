@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from types import TracebackType
 from typing import Any, assert_never
 
 import pykka
 
-from actors.base import FarmActor, answer, fail
+from actors.base import ActorGone, FarmActor, answer, fail
 from actors.board import Board
 from actors.directory import Directory, Presence
 from actors.messages import (
@@ -77,8 +78,19 @@ class WorkerActor(FarmActor[WorkerMessage]):
         self._sync_offer()
 
     def on_stop(self) -> None:
-        """No timer outlives it."""
+        """No timer outlives it, nobody waits for it."""
         self._board.drop_timers()
+        self.close_questions(ActorGone(f"worker {self._uuid} is gone"))
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leaves nothing behind for the one that is started in its place."""
+        self._board.drop_timers()
+        super().on_failure(exception_type, exception_value, traceback)
 
     def on_message(self, message: WorkerMessage, reply: pykka.Future[Any] | None) -> object:
         """Turns a message into an event of the board's life."""
@@ -296,6 +308,10 @@ class WorkerActor(FarmActor[WorkerMessage]):
         elif what == "retry" and row.state is WorkerState.PREPARE:
             self._change(worker.retried(row), None)
         elif what == "grace" and row.state is WorkerState.RUN and not self._presence.online:
+            grace, ran = self.directory.rules.grace_s, self.directory.ran_for
+            if ran < grace:  # the server itself stood still (SAFETY, A7)
+                self._board.later("grace", grace - ran, epoch)
+                return
             gone = worker.lost(row, self._now, self._job)
             self._change(gone, None, over=("board_lost", "its worker was lost: " + gone.reason))
         elif what == "maintenance" and row.state is WorkerState.BUSY:
@@ -412,9 +428,12 @@ class WorkerActor(FarmActor[WorkerMessage]):
             self._board.order_maintenance(row)
             if not self._presence.online:
                 self._board.later("maintenance", defaults.MAINTENANCE_WITHIN_S, row.board_epoch)
-        elif row.state is WorkerState.FAIL and old is not None:
-            if old.state is not row.state or self._board.owes_end:
-                self._board.order_end(row, row.reason)
+        elif (
+            row.state is WorkerState.FAIL
+            and old is not None
+            and (old.state is not row.state or self._board.owes_end)
+        ):
+            self._board.order_end(row, row.reason)
 
     def _sync_offer(self) -> None:
         may = self._may_be_lent() and not self._board.has_timer("assign_again")
