@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """Answers the call `re`: it was refused, or it failed. `re` is 0 where no call could be told."""
+    """Answers the call `re`: refused, or failed. `re` is 0 where no call could be told."""
 
     re: int
     error: BorutaError
