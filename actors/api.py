@@ -1,4 +1,4 @@
-"""Requests, Workers and Superviser as coroutines on the dispatcher's loop, for one caller each.
+"""Requests as coroutines on the dispatcher's loop, for one caller.
 
 This is the outer facade: it checks what can be checked without state, and it alone asks.
 """
@@ -11,29 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import pykka
-
+from actors.asking import Asking
 from actors.base import ActorGone, Restarted
 from actors.messages import (
     Acquire,
     Close,
-    Deregister,
     ExplainWaiting,
     IsServable,
     Prolong,
-    Register,
-    RunCheck,
-    SetFail,
-    SetGroups,
-    SetState,
     StopAcquiring,
     Update,
 )
-from actors.request import describe
+from actors.request_shell import describe
 from actors.runtime import Future
 from actors.system import System
-from boruta.domain import defaults, listing, policy, request, requirements, worker
-from boruta.domain.commands import Registered, Registration
+from boruta.domain import defaults, listing, policy, request, requirements
 from boruta.domain.errors import (
     BadRequest,
     BadTime,
@@ -46,14 +38,12 @@ from boruta.domain.errors import (
     TokenConflict,
     Unservable,
 )
-from boruta.domain.interfaces import DryadPort, WorkerListFilter
 from boruta.domain.rows import Conflict, RequestRow, Write
 from boruta.domain.types import (
     NOBODY,
     AccessInfo,
     Caller,
     Capabilities,
-    Check,
     ListFilter,
     ListInfo,
     Page,
@@ -62,41 +52,14 @@ from boruta.domain.types import (
     ReqID,
     ReqInfo,
     ReqState,
-    Role,
     SortInfo,
     UserInfo,
-    WorkerInfo,
-    WorkerState,
-    WorkerUUID,
 )
 
 _TRIES = 100  # turns; a failed actor is back after one or two
 
 
-class _Asking:
-    def __init__(self, system: System, caller: Caller) -> None:
-        self._system = system
-        self._directory = system.directory
-        self._caller = caller
-
-    async def _ask(self, ref: pykka.ActorRef | None, message: object, missing: str) -> Any:
-        """The answer to `message`; an actor that failed meanwhile is asked once more."""
-        if self._system.closing:
-            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
-        if ref is None:
-            raise NotFoundError(missing)
-        try:
-            return await ref.ask(message, block=False)
-        except pykka.ActorDeadError:
-            if self._system.closing:
-                raise ShuttingDown("the server is stopping", retry_after_s=2.0) from None
-            raise ActorGone(missing) from None
-
-    async def _ask_matcher(self, message: object) -> Any:
-        return await self._ask(self._directory.matcher, message, "the matcher is not there")
-
-
-class RequestsApi(_Asking):
+class RequestsApi(Asking):
     """`AsyncRequests` for one caller, who came by the host `reached_at`."""
 
     def __init__(self, system: System, caller: Caller, reached_at: str = "") -> None:
@@ -306,92 +269,3 @@ class RequestsApi(_Asking):
         return row
 
 
-class WorkersApi(_Asking):
-    """`AsyncWorkers` for one caller."""
-
-    async def list_workers(
-        self,
-        filter: WorkerListFilter | None = None,
-        sort: SortInfo | None = None,
-        page: Page | None = None,
-    ) -> tuple[list[WorkerInfo], ListInfo]:
-        """The workers that match."""
-        infos = [self._info(row.uuid) for row in self._directory.store.workers()]
-        return listing.list_workers(infos, filter, sort, page)
-
-    async def get_worker_info(self, uuid: WorkerUUID) -> WorkerInfo:
-        """The worker."""
-        return self._info(uuid)
-
-    async def set_state(
-        self, uuid: WorkerUUID, state: WorkerState, *, reason: str = "", drain: bool = False
-    ) -> None:
-        """Sends the worker towards IDLE or MAINTENANCE."""
-        policy.check_admin(self._caller)
-        policy.check_text(reason, None)
-        # An argument that is never allowed is refused before the worker is looked for (6.3).
-        worker.check_settable(state)
-        await self._told(uuid, SetState(state, reason, drain, self._caller))
-
-    async def set_groups(self, uuid: WorkerUUID, groups: Sequence[str]) -> None:
-        """Replaces the worker's groups."""
-        policy.check_admin(self._caller)
-        wanted = policy.check_group_names(groups)
-        await self._told(uuid, SetGroups(wanted, self._caller))
-
-    async def check(self, uuid: WorkerUUID) -> tuple[Check, ...]:
-        """Runs the agent's healthcheck now."""
-        policy.check_admin(self._caller)
-        found: tuple[Check, ...] = await self._told(uuid, RunCheck())
-        return found
-
-    async def deregister(self, uuid: WorkerUUID) -> None:
-        """Forgets a worker in MAINTENANCE or FAILED."""
-        policy.check_admin(self._caller)
-        await self._told(uuid, Deregister(self._caller))
-
-    async def _told(self, uuid: WorkerUUID, message: object) -> Any:
-        ref = self._directory.workers.get(uuid)
-        return await self._ask(ref, message, f"worker {uuid} not found")
-
-    def _info(self, uuid: WorkerUUID) -> WorkerInfo:
-        row = self._directory.store.worker(uuid)
-        if row is None:
-            raise NotFoundError(f"worker {uuid} not found", worker_uuid=uuid)
-        there = self._directory.presence.get(uuid)
-        return worker.info(
-            row,
-            online=there is not None and there.online,
-            last_seen=None if there is None else there.last_seen,
-        )
-
-
-class SuperviserApi(_Asking):
-    """`AsyncSuperviser` for a worker's key."""
-
-    async def register(self, registration: Registration, port: DryadPort) -> Registered:
-        """Makes the worker known, or tells of its return."""
-        if self._caller.role is Role.USER:
-            policy.check_worker(self._caller)
-        uuid = registration.caps.get_worker_uuid()
-        requirements.check_caps_limits(registration.caps)
-        self._system.worker(uuid)
-        found: Registered = await self._ask(
-            self._directory.workers.get(uuid),
-            Register(registration, self._caller, port),
-            f"worker {uuid} not found",
-        )
-        return found
-
-    async def set_fail(self, uuid: WorkerUUID, reason: str) -> None:
-        """Reports the worker as failed; only its own key may."""
-        row = self._directory.store.worker(uuid)
-        if row is None:
-            raise NotFoundError(f"worker {uuid} not found", worker_uuid=uuid)
-        policy.check_owns_worker(self._caller, row.owner_key)
-        policy.check_text(reason, None)
-        await self._ask(
-            self._directory.workers.get(uuid),
-            SetFail(reason, self._caller),
-            f"worker {uuid} not found",
-        )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from actors.api import RequestsApi, SuperviserApi, WorkersApi
+from actors.api import RequestsApi
 from actors.messages import Close, LinkLost, SetFail
 from actors.system import System
+from actors.workers_api import SuperviserApi, WorkersApi
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import Busy

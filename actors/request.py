@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
-from types import TracebackType
 from typing import Any, assert_never
 
 import pykka
 
-from actors.base import ActorGone, FarmActor, answer, fail
-from actors.directory import Directory
+from actors.base import answer, fail
 from actors.messages import (
     Acquire,
     Assigned,
@@ -20,66 +17,28 @@ from actors.messages import (
     Due,
     FoundUnservable,
     Prolong,
-    Release,
     RequestLeft,
     RequestMessage,
-    RequestReady,
     StopAcquiring,
     TellEnd,
     Update,
     WorkerGone,
     WorkerReach,
 )
-from actors.runtime import TimerHandle
+from actors.request_shell import RequestShell
 from boruta.domain import defaults, policy, request
 from boruta.domain.errors import (
-    ActionRefused,
     BorutaError,
     Busy,
-    InternalLogicError,
     Unreachable,
 )
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.states import ReqEvent
-from boruta.domain.types import Caller, ReqID, ReqInfo, ReqState
+from boruta.domain.types import Caller, ReqInfo, ReqState
 
 
-class RequestActor(FarmActor[RequestMessage]):
+class RequestActor(RequestShell):
     """One request: a timer while it is not valid yet, a place in the queue, a board, an end."""
-
-    kind = "request"
-    use_pykka_registry = False  # there are 100,000 of them, and Pykka's registry is a list
-
-    def __init__(self, directory: Directory, key: ReqID) -> None:
-        super().__init__(directory, key)
-        self._id = key
-        self._row: RequestRow
-        self._job: JobRow | None = None
-        self._waiters: list[tuple[Acquire, pykka.Future[Any]]] = []
-        self._timers: dict[str, TimerHandle] = {}
-        self._reachable = True
-
-    def on_start(self) -> None:
-        """Starts from the row in the store, never from a predecessor's memory (A5)."""
-        self._reload()
-        self._arrange()
-
-    def on_stop(self) -> None:
-        """No timer outlives it, nobody waits for it."""
-        self._drop_timers()
-        self._drop_waiters()
-        self.close_questions(ActorGone(f"request {self._id} is gone"))
-
-    def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leaves nothing behind for the one that is started in its place."""
-        self._drop_timers()
-        self._drop_waiters()
-        super().on_failure(exception_type, exception_value, traceback)
 
     def on_message(self, message: RequestMessage, reply: pykka.Future[Any] | None) -> object:
         """Turns a message into an event of the request's life."""
@@ -177,12 +136,6 @@ class RequestActor(FarmActor[RequestMessage]):
             self._waiters = kept
             self.directory.acquire_over(waiter.by.name)
 
-    def _drop_waiters(self) -> list[tuple[Acquire, pykka.Future[Any]]]:
-        waiters, self._waiters = self._waiters, []
-        for message, _ in waiters:
-            self.directory.acquire_over(message.by.name)
-        return waiters
-
     def _prolong(self, token: str | None, reply: pykka.Future[Any] | None) -> None:
         job = request.running(self._row, self._job)
         limits = self.directory.rules.limits
@@ -269,121 +222,7 @@ class RequestActor(FarmActor[RequestMessage]):
         else:
             self._arrange()
 
-    def _arrange(self) -> None:
-        """Timers and the queue, as the row wants them."""
-        self._drop_timers()
-        row, now = self._row, self._now
-        if row.state is ReqState.WAIT:
-            self._at("deadline", row.deadline, now)
-            if row.valid_after > now:
-                self._at("valid", row.valid_after, now)
-                self.directory.tell_matcher(RequestLeft(self._id))
-            elif row.deadline > now:
-                self.directory.tell_matcher(RequestReady(row))
-        elif row.state is ReqState.INPROGRESS and self._job is not None:
-            end = self._job.ends_at
-            self._at("job_end", end, now)
-            left = (end - now).total_seconds()
-            for before in defaults.ENDING_SOON_S:
-                if left > before:
-                    self._timers["ending_soon"] = self.directory.dispatcher.tell_later(
-                        left - before, self.actor_ref, Due("ending_soon")
-                    )
-                    break
-
-    def _at(self, what: str, when: datetime, now: datetime) -> None:
-        delay = max(0.0, (when - now).total_seconds())
-        self._timers[what] = self.directory.dispatcher.tell_later(delay, self.actor_ref, Due(what))
-
-    def _drop_timers(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-
-    # --- the end
-    def _ended(self, event: ReqEvent, code: str, reason: str) -> RequestRow:
-        return request.ended(self._row, event, self._now, code, reason)
-
-    def _end(self, row: RequestRow, reply: pykka.Future[Any] | None = None) -> None:
-        def then(conflict: Conflict | None) -> None:
-            if conflict is not None:
-                # Somebody else moved the row: what ends it is decided anew from what it is now.
-                self._caught_up(reply, lambda: self._end_anew(row, reply))
-                return
-            self._row = row
-            self._finish()
-            answer(reply)
-
-        self.commit((Write(row, row.rev - 1),), then)
-
-    def _end_anew(self, wanted: RequestRow, reply: pykka.Future[Any] | None) -> None:
-        if self._row.state.ended:
-            raise ActionRefused(
-                f"request {self._id} is {self._row.state.value} already ({self._row.reason})",
-                state=self._row.state.value,
-            )
-        code = "" if wanted.reason_code in ("closed", "cancelled") else wanted.reason_code
-        self._end(request.closed(self._row, self._now, self._row.owner_name, code), reply)
-
-    def _finish(self) -> None:
-        self._drop_timers()
-        self.directory.tell_matcher(RequestLeft(self._id))
-        job = self._job
-        if job is not None:
-            self.directory.tell_worker(
-                job.worker_uuid,
-                Release(self._id, job.board_epoch, self._row.reason_code, self._row.reason),
-            )
-        self._tell_feed("ended")
-        for _, waiter in self._drop_waiters():
-            try:
-                request.running(self._row, self._job)
-            except BorutaError as error:
-                fail(waiter, error)
-        self.directory.request_ended(self._row)
-        self.stop()
-
-    # --- small things
-    def _caught_up(self, reply: pykka.Future[Any] | None, again: Callable[[], None]) -> None:
-        """After a refused compare-and-set: read the row, decide anew (SAFETY, A5)."""
-        before = (self._row.rev, self._job.rev if self._job else 0)
-        self._reload()
-        if (self._row.rev, self._job.rev if self._job else 0) == before:
-            raise InternalLogicError(f"request {self._id}: a change was refused without a cause")
-        self._arrange()
-        try:
-            again()
-        except BorutaError as error:
-            fail(reply, error)
-
-    def _reload(self) -> None:
-        row = self.directory.store.request(self._id)
-        if row is None:
-            raise InternalLogicError(f"request {self._id} has no row")
-        self._row, self._job = row, self.directory.store.job(self._id)
-
-    def _info(self) -> ReqInfo:
-        return describe(self._row, self._job, self.directory, reachable=self._reachable)
-
-    def _tell_feed(self, kind: str) -> None:
-        self.directory.feed.request(kind, self._info())
-
     def _host(self, message: Acquire) -> str:
         rules = self.directory.rules
         return rules.access_host or message.reached_at or "127.0.0.1"
 
-    @property
-    def _now(self) -> datetime:
-        return self.directory.dispatcher.utcnow()
-
-
-def describe(
-    row: RequestRow, job: JobRow | None, directory: Directory, *, reachable: bool = True
-) -> ReqInfo:
-    """The request as anyone may see it; says so if its board is out of reach."""
-    info = request.info(row, job, directory.rules.limits)
-    if row.state is ReqState.INPROGRESS and not reachable and job is not None:
-        return replace(
-            info, reason=f"its worker {job.worker_uuid} is out of reach; the job goes on"
-        )
-    return info

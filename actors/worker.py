@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Any, assert_never
 
 import pykka
 
-from actors.base import ActorGone, FarmActor, answer, fail
-from actors.board import Board
-from actors.directory import Directory, Presence
+from actors.base import answer, fail
 from actors.messages import (
     Answered,
     Assign,
@@ -33,64 +28,25 @@ from actors.messages import (
     WorkerDue,
     WorkerForgotten,
     WorkerGone,
-    WorkerKnown,
     WorkerMessage,
-    WorkerOffered,
     WorkerReach,
-    WorkerWithdrawn,
 )
+from actors.worker_shell import WorkerShell
 from boruta.domain import defaults, policy, request, worker
 from boruta.domain.commands import Checks, CommandReply, Healthcheck, Registered
 from boruta.domain.errors import (
     BorutaError,
     InternalLogicError,
-    NotFoundError,
     StaleEpoch,
     Unreachable,
 )
 from boruta.domain.interfaces import Endpoint
 from boruta.domain.rows import Conflict, JobRow, Remove, RequestRow, WorkerRow, Write
-from boruta.domain.types import ReqState, WorkerInfo, WorkerState, WorkerUUID
+from boruta.domain.types import ReqState, WorkerState
 
 
-class WorkerActor(FarmActor[WorkerMessage]):
+class WorkerActor(WorkerShell):
     """One board. What it is stands in its row; who its agent is, in the directory's presence."""
-
-    kind = "worker"
-
-    def __init__(self, directory: Directory, key: WorkerUUID) -> None:
-        super().__init__(directory, key)
-        self._uuid = key
-        self._row: WorkerRow | None = None
-        self._board = Board(directory, self.actor_ref, key)
-        self._offered = False
-        self._settled = True
-        self._refusals = 0
-
-    def on_start(self) -> None:
-        """Starts from the row in the store, never from a predecessor's memory (A5)."""
-        self._row = self.directory.store.worker(self._uuid)
-        if self._row is None:
-            return
-        self.directory.tell_matcher(WorkerKnown(self._row))
-        self._board.resume(self._row)
-        self._owe(None, self._row)
-        self._sync_offer()
-
-    def on_stop(self) -> None:
-        """No timer outlives it, nobody waits for it."""
-        self._board.drop_timers()
-        self.close_questions(ActorGone(f"worker {self._uuid} is gone"))
-
-    def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leaves nothing behind for the one that is started in its place."""
-        self._board.drop_timers()
-        super().on_failure(exception_type, exception_value, traceback)
 
     def on_message(self, message: WorkerMessage, reply: pykka.Future[Any] | None) -> object:
         """Turns a message into an event of the board's life."""
@@ -365,136 +321,3 @@ class WorkerActor(FarmActor[WorkerMessage]):
 
         self.commit((Remove(WorkerRow, self._uuid, row.rev),), then)
 
-    # --- every change goes this way
-    def _change(
-        self,
-        row: WorkerRow | None,
-        reply: pykka.Future[Any] | None,
-        *,
-        over: tuple[str, str] | None = None,
-        before: Callable[[], None] | None = None,
-        refused: Callable[[], None] | None = None,
-        owes: bool = True,
-    ) -> None:
-        """Commits `row`, then tells: the holder, the matcher, the agent, those who watch.
-
-        Args:
-            row: the new row; None changes nothing.
-            reply: who waits for it.
-            over: reason code and reason for the holder, if his job ends with this change.
-            before: what is told first of all.
-            refused: what to do if the store refused, after the row was read anew.
-            owes: whether the agent is owed a command if the row wants one.
-        """
-        if row is None:
-            answer(reply)
-            return
-        old = self._row
-
-        def then(conflict: Conflict | None) -> None:
-            if conflict is not None:
-                self._row = self.directory.store.worker(self._uuid)
-                if refused is not None:
-                    refused()
-                else:
-                    fail(reply, InternalLogicError(f"worker {self._uuid} changed meanwhile"))
-                return
-            self._row = row
-            if old is None or (old.caps, old.groups) != (row.caps, row.groups):
-                self.directory.tell_matcher(WorkerKnown(row))
-            if old is not None and old.request_id is not None and row.request_id is None:
-                self._board.close_tunnel()  # before anything else (SAFETY, A4)
-                if over is not None:
-                    self._tell_holder(old, WorkerGone(old.board_epoch, *over))
-            if before is not None:
-                before()
-            if owes:
-                self._owe(old, row)
-            self._sync_offer()
-            answer(reply)
-            if old is not None and old.state is not row.state:
-                self._news("state")
-            elif old is not None and old.groups != row.groups:
-                self._news("groups")
-
-        self.commit((Write(row, 0 if old is None else old.rev),), then)
-
-    def _owe(self, old: WorkerRow | None, row: WorkerRow) -> None:
-        """Sends the command of the row's state under the row's epoch."""
-        new_order = old is None or old.board_epoch != row.board_epoch
-        if row.state is WorkerState.PREPARE and new_order:
-            self._board.order_prepare(row)
-        elif row.state is WorkerState.BUSY and new_order:
-            self._board.order_maintenance(row)
-            if not self._presence.online:
-                self._board.later("maintenance", defaults.MAINTENANCE_WITHIN_S, row.board_epoch)
-        elif (
-            row.state is WorkerState.FAIL
-            and old is not None
-            and (old.state is not row.state or self._board.owes_end)
-        ):
-            self._board.order_end(row, row.reason)
-
-    def _sync_offer(self) -> None:
-        may = self._may_be_lent() and not self._board.has_timer("assign_again")
-        if may is self._offered:
-            return
-        self._offered = may
-        if not may:
-            self.directory.tell_matcher(WorkerWithdrawn(self._uuid))
-            return
-        failed_at = self._known.failed_at
-        recently = failed_at is not None and self._now - failed_at < timedelta(
-            seconds=defaults.RECENT_FAILURE_S
-        )
-        self.directory.tell_matcher(WorkerOffered(self._uuid, recently))
-
-    def _may_be_lent(self) -> bool:
-        row = self._row
-        return (
-            row is not None
-            and row.state is WorkerState.IDLE
-            and bool(row.prepared_key)
-            and self._presence.online
-            and self._settled
-        )
-
-    # --- small things
-    def _tell_holder(self, row: WorkerRow | None, message: WorkerGone | WorkerReach) -> None:
-        if row is not None and row.request_id is not None:
-            self.directory.tell_request(row.request_id, message)
-
-    def _holds(self, job: JobRow) -> bool:
-        row = self._row
-        return row is not None and (row.request_id, row.board_epoch) == (
-            job.request_id,
-            job.board_epoch,
-        )
-
-    @property
-    def _job(self) -> JobRow | None:
-        row = self._row
-        if row is None or row.request_id is None:
-            return None
-        return self.directory.store.job(row.request_id)
-
-    @property
-    def _known(self) -> WorkerRow:
-        if self._row is None:
-            raise NotFoundError(f"worker {self._uuid} not found")
-        return self._row
-
-    @property
-    def _presence(self) -> Presence:
-        return self.directory.presence.setdefault(self._uuid, Presence())
-
-    def _info(self) -> WorkerInfo:
-        there = self._presence
-        return worker.info(self._known, online=there.online, last_seen=there.last_seen)
-
-    def _news(self, kind: str) -> None:
-        self.directory.feed.worker(kind, self._info())
-
-    @property
-    def _now(self) -> datetime:
-        return self.directory.dispatcher.utcnow()

@@ -1,0 +1,43 @@
+"""How the outer facade asks actors, and what it makes of one that stopped or failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pykka
+
+from actors.base import ActorGone
+from actors.system import System
+from boruta.domain.errors import NotFoundError, ShuttingDown
+from boruta.domain.types import Caller
+
+
+class Asking:
+    """What the ports of one caller share."""
+
+    def __init__(self, system: System, caller: Caller) -> None:
+        self._system = system
+        self._directory = system.directory
+        self._caller = caller
+
+    async def _ask(self, ref: pykka.ActorRef | None, message: object, missing: str) -> Any:
+        """The answer to `message`.
+
+        Raises:
+            NotFoundError: there is no such actor.
+            ActorGone: it stopped before it answered.
+            ShuttingDown: all of them stop.
+        """
+        if self._system.closing:
+            raise ShuttingDown("the server is stopping", retry_after_s=2.0)
+        if ref is None:
+            raise NotFoundError(missing)
+        try:
+            return await ref.ask(message, block=False)
+        except pykka.ActorDeadError:
+            if self._system.closing:
+                raise ShuttingDown("the server is stopping", retry_after_s=2.0) from None
+            raise ActorGone(missing) from None
+
+    async def _ask_matcher(self, message: object) -> Any:
+        return await self._ask(self._directory.matcher, message, "the matcher is not there")

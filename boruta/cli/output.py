@@ -1,0 +1,227 @@
+"""What is printed: requests, workers and access as tables, JSON or ids."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+from boruta.domain.types import AccessInfo, Check, ReqInfo, ReqState, WorkerInfo
+
+COLOURS: Final = {
+    "IN PROGRESS": "green",
+    "IDLE": "green",
+    "RUNNING": "cyan",
+    "WAITING": "yellow",
+    "PREPARE": "yellow",
+    "BUSY": "yellow",
+    "FAILED": "red",
+    "INVALID": "red",
+    "TIMEOUT": "red",
+}
+
+
+def clean(text: str) -> str:
+    """Text of others, safe on a terminal: control characters are replaced (SAFETY, C3)."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def when(time: datetime | None) -> str | None:
+    """RFC 3339 UTC with `Z`."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def short(time: datetime | None) -> str:
+    """A time for a table: to the second, UTC."""
+    return "-" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def request_json(info: ReqInfo) -> dict[str, Any]:
+    """The request as JSON has it."""
+    job, queue = info.job, info.queue
+    return {
+        "id": info.id,
+        "priority": info.priority,
+        "owner": {"name": info.owner.name, "groups": list(info.owner.groups)},
+        "note": info.note,
+        "caps": dict(info.caps),
+        "valid_after": when(info.valid_after),
+        "deadline": when(info.deadline),
+        "job_timeout_s": info.job_timeout_s,
+        "bound": info.bound,
+        "state": info.state.value,
+        "reason": info.reason,
+        "reason_code": info.reason_code,
+        "created": when(info.created),
+        "started": when(info.started),
+        "ended": when(info.ended),
+        "prolongs_left": info.prolongs_left,
+        "job": None
+        if job is None
+        else {"worker_uuid": job.worker_uuid, "timeout": when(job.timeout), "epoch": job.epoch},
+        "queue": None
+        if queue is None
+        else {
+            "position": queue.position,
+            "estimate_s": queue.estimate_s,
+            "why": queue.why,
+            "why_code": queue.why_code,
+            "holders": list(queue.holders),
+        },
+    }
+
+
+def worker_json(info: WorkerInfo) -> dict[str, Any]:
+    """The worker as JSON has it."""
+    return {
+        "worker_uuid": info.worker_uuid,
+        "state": info.state.value,
+        "groups": list(info.groups),
+        "caps": dict(info.caps),
+        "reason": info.reason,
+        "reason_code": info.reason_code,
+        "online": info.online,
+        "since": when(info.since),
+        "last_seen": when(info.last_seen),
+        "request": info.request,
+    }
+
+
+def access_json(access: AccessInfo) -> dict[str, Any]:
+    """How to reach the board, the private key included: whoever asks for it holds the board."""
+    return {
+        "host": access.host,
+        "port": access.port,
+        "username": access.username,
+        "key": access.key,
+        "host_keys": list(access.host_keys),
+        "expires": when(access.expires),
+    }
+
+
+def check_json(check: Check) -> dict[str, Any]:
+    """One finding of a healthcheck."""
+    return {"name": check.name, "ok": check.ok, "detail": check.detail}
+
+
+def print_json(value: object) -> None:
+    """One object or one array."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def caps_words(caps: Mapping[str, str]) -> str:
+    """Capabilities in one line."""
+    return " ".join(f"{key}={value}" for key, value in sorted(caps.items()))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table: the same in a pipe, but there nothing is cut or coloured."""
+    cells = [[clean(cell) or "-" for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *cells]) for i in range(len(head))]
+    on_terminal = sys.stdout.isatty()
+    most = shutil.get_terminal_size().columns if on_terminal else None
+    for row in [list(head), *cells]:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        line = "  ".join(padded).rstrip()
+        if most is not None and len(line) > most:
+            line = line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        if on_terminal:
+            for cell in row:
+                if cell in COLOURS:
+                    line = line.replace(cell, click.style(cell, fg=COLOURS[cell]), 1)
+        click.echo(line)
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> None:
+    """One thing, a line for each of its fields."""
+    found = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in found), default=0)
+    for name, value in found:
+        click.echo(f"{name.ljust(width)}  {clean(value)}")
+
+
+REQUEST_HEAD: Final = ("ID", "STATE", "PRIO", "OWNER", "SINCE", "UNTIL", "WORKER / WHY", "NOTE")
+
+
+def request_row(info: ReqInfo) -> list[str]:
+    """A request's line: one column is either where it runs or why it waits or ended."""
+    since = info.ended or info.started or info.created
+    if info.state is ReqState.INPROGRESS and info.job is not None:
+        where, until = info.job.worker_uuid, info.job.timeout
+        if info.reason:
+            where += f" ({info.reason})"
+    elif info.queue is not None:
+        where, until = f"#{info.queue.position}: {info.queue.why}", info.deadline
+    else:
+        where, until = info.reason, None
+    return [
+        str(info.id),
+        info.state.value,
+        str(info.priority),
+        info.owner.name,
+        short(since),
+        short(until),
+        where,
+        info.note,
+    ]
+
+
+def print_requests(infos: Sequence[ReqInfo], output: str) -> None:
+    """A list of requests."""
+    if output == "json":
+        print_json([request_json(info) for info in infos])
+    elif output == "id":
+        for info in infos:
+            click.echo(str(info.id))
+    else:
+        table(REQUEST_HEAD, [request_row(info) for info in infos])
+
+
+def print_request(info: ReqInfo, output: str) -> None:
+    """One request."""
+    if output == "json":
+        print_json(request_json(info))
+        return
+    if output == "id":
+        click.echo(str(info.id))
+        return
+    job, queue = info.job, info.queue
+    fields(
+        [
+            ("id", str(info.id)),
+            ("state", info.state.value),
+            ("reason", f"{info.reason}  [{info.reason_code}]" if info.reason_code else info.reason),
+            ("worker", "" if job is None else job.worker_uuid),
+            ("job ends", "" if job is None else short(job.timeout)),
+            ("queue", "" if queue is None else f"#{queue.position}"),
+            ("why", "" if queue is None else f"{queue.why}  [{queue.why_code}]"),
+            ("holders", "" if queue is None else "; ".join(queue.holders)),
+            ("estimate", _seconds(None if queue is None else queue.estimate_s)),
+            ("priority", str(info.priority)),
+            ("owner", info.owner.name),
+            ("groups", " ".join(info.owner.groups)),
+            ("caps", caps_words(info.caps)),
+            ("valid after", short(info.valid_after)),
+            ("deadline", short(info.deadline)),
+            ("job time", _seconds(info.job_timeout_s)),
+            ("prolongs left", str(info.prolongs_left)),
+            ("bound", "yes" if info.bound else ""),
+            ("created", short(info.created)),
+            ("started", short(info.started) if info.started else ""),
+            ("ended", short(info.ended) if info.ended else ""),
+            ("note", info.note),
+        ]
+    )
+
+
+def _seconds(value: float | None) -> str:
+    from boruta.domain.durations import format_duration
+
+    return "" if value is None else format_duration(value)
