@@ -1,0 +1,69 @@
+"""Measures, and prints each figure beside the limit or the alternative measured in the same run.
+
+usage: python -m benchmarks [NAME...] [--json FILE] [--quick] [--plot DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.plot import plot
+
+# name -> what it measures; each is a module of this package with `run(quick) -> list of results`.
+BENCHMARKS: Final = {
+    "actors": "the actor runtime beside stock Pykka",
+    "jobs": "whole jobs a second, in process and over ZeroMQ",
+    "queue": "the matching index as the queue grows",
+    "latency": "from new_request to IN PROGRESS",
+    "wire": "round trips beside raw ZeroMQ",
+    "tunnel": "bytes through a tunnel beside direct loopback",
+    "ssh": "ssh to a board beside stock sshd",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the benchmarks that were named, or all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures, beside a limit measured in the same run.",
+        epilog="; ".join(f"{name}: {what}" for name, what in BENCHMARKS.items()),
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
+    parser.add_argument("--json", metavar="FILE", help="also write the results there")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, a rough figure")
+    parser.add_argument("--plot", metavar="DIR", help="draw what was measured at several sizes")
+    given = parser.parse_args(argv)
+    for name in given.names:
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    results: list[dict[str, Any]] = []
+    for name in given.names or BENCHMARKS:
+        print(f"{name}: {BENCHMARKS[name]} ...", file=sys.stderr, flush=True)
+        found = importlib.import_module(f"benchmarks.{name}").run(given.quick)
+        results += found
+        _print(found)
+    if given.json:
+        Path(given.json).write_text(json.dumps(results, indent=2) + "\n")
+    if given.plot:
+        for path in plot(results, Path(given.plot)):
+            print(path)
+    return 0
+
+
+def _print(results: Sequence[dict[str, Any]]) -> None:
+    for one in results:
+        better = {"higher": "more is better", "lower": "less is better"}[one["better"]]
+        beside = ""
+        if one.get("limit") is not None:
+            beside = f"   {one['limit_what']}: {one['limit']:,.4g} (ratio {one['ratio']:.3g})"
+        print(f"  {one['name']:<44} {one['value']:>12,.4g} {one['unit']:<10} {better}{beside}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
