@@ -1,0 +1,270 @@
+"""Lists: filters, sorting and pages (the original, chapter 7).
+
+A list is made of rows. A row is what a list shows (ReqInfo, WorkerInfo) or something lighter
+with the same names that `describe` makes into it: so a page of 100 out of 100,000 describes 100.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final, TypeAlias, TypeVar
+
+from boruta.domain import defaults
+from boruta.domain.errors import BadPage, BadSort, NotFoundError
+from boruta.domain.interfaces import WorkerListFilter
+from boruta.domain.requirements import Requirements, parse_caps
+from boruta.domain.rows import RequestRow
+from boruta.domain.types import (
+    Groups,
+    ListDirection,
+    ListFilter,
+    ListInfo,
+    Page,
+    Priority,
+    ReqID,
+    ReqInfo,
+    SortInfo,
+    SortOrder,
+    WorkerInfo,
+)
+
+Row = TypeVar("Row", RequestRow, ReqInfo)
+Item = TypeVar("Item")
+Key: TypeAlias = Callable[[Any], Any]
+
+_FEW: Final = 20  # a page this many times smaller than the list is picked, not sorted out
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Requests that agree with each field that is not empty, by any of its values.
+
+    States are compared as they are written on the wire; any case is the command line's matter.
+    """
+
+    ids: Sequence[ReqID] = ()
+    priorities: Sequence[Priority] = ()
+    states: Sequence[str] = ()
+    owners: Sequence[str] = ()
+
+    def match(self, req: ReqInfo) -> bool:
+        """Whether the request belongs to the list."""
+        return bool(self.choose([req]))
+
+    def choose(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows that match, in the same order; one pass over them for each field."""
+        if self.ids:
+            ids = frozenset(self.ids)
+            rows = [row for row in rows if row.id in ids]
+        if self.priorities:
+            priorities = frozenset(self.priorities)
+            rows = [row for row in rows if row.priority in priorities]
+        if self.states:
+            states = frozenset(self.states)
+            rows = [row for row in rows if row.state in states]
+        if self.owners:
+            owners = frozenset(self.owners)
+            rows = [row for row in rows if _owner(row) in owners]
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFilter:
+    """Workers that are in any of the groups, have all the caps, and are in any of the states.
+
+    Raises:
+        BadCaps: caps do not follow the grammar of `requirements`.
+    """
+
+    groups: Groups = ()
+    caps: Mapping[str, str] = field(default_factory=dict)
+    states: Sequence[str] = ()
+    _wanted: Requirements = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_wanted", parse_caps(self.caps or {}))
+
+    def match(self, worker: WorkerInfo) -> bool:
+        """Whether the worker belongs to the list."""
+        if self.states and worker.state not in self.states:
+            return False
+        if self.groups and frozenset(self.groups).isdisjoint(worker.groups):
+            return False
+        return self._wanted.fits(worker.caps)
+
+
+def list_requests(
+    rows: Sequence[Row],
+    filter: ListFilter | None = None,
+    sort: SortInfo | None = None,
+    page: Page | None = None,
+    *,
+    describe: Callable[[Row], ReqInfo] | None = None,
+    by_id: bool = False,
+) -> tuple[list[ReqInfo], ListInfo]:
+    """A page of the requests that match.
+
+    Args:
+        rows: all requests; the border of the page is looked for among them.
+        filter: a `RequestFilter` looks at rows, any other one at what `describe` makes of them.
+        sort: by id (also ""), priority, deadline, validafter or state; ties by id.
+        page: the first 65,535 if None.
+        describe: makes a row into what the list shows; called for those of the page alone.
+        by_id: the rows stand in the order of their ids already.
+
+    Raises:
+        BadSort: an unknown item or order.
+        BadPage: an unknown direction, or a limit out of range.
+        NotFoundError: there is no request with the border's id.
+    """
+    key, down = _order(sort, _REQUEST_KEYS)
+    page = _checked(page)
+    border = None
+    if page.id:
+        border = _request_at(rows, page.id, by_id)
+    chosen: Sequence[Row]
+    if filter is None:
+        chosen = rows
+    elif isinstance(filter, RequestFilter):
+        chosen = filter.choose(rows)
+    elif describe is None:
+        chosen = [row for row in rows if filter.match(row)]  # type: ignore[arg-type]
+    else:
+        chosen = [row for row in rows if filter.match(describe(row))]
+    found, info = _page(chosen, key, down, page, border, by_id and key is _id)
+    if describe is None:
+        return found, info  # type: ignore[return-value]
+    return [describe(row) for row in found], info
+
+
+def list_workers(
+    rows: Sequence[WorkerInfo],
+    filter: WorkerListFilter | None = None,
+    sort: SortInfo | None = None,
+    page: Page | None = None,
+) -> tuple[list[WorkerInfo], ListInfo]:
+    """A page of the workers that match, sorted by uuid (also ""), state or groups.
+
+    Raises:
+        NotFoundError: there is no worker with the border's uuid.
+        BadSort, BadPage: as for requests.
+    """
+    page = _checked(page)
+    border = None
+    if page.id:
+        border = next((row for row in rows if row.worker_uuid == page.id), None)
+        if border is None:
+            raise NotFoundError(f"worker {page.id} not found: no page can start there")
+    key, down = _order(sort, _WORKER_KEYS)
+    chosen = rows if filter is None else [row for row in rows if filter.match(row)]
+    return _page(chosen, key, down, page, border, False)
+
+
+# --- what a list is sorted by; the last part makes every key another one
+def _moment(when: datetime | None) -> tuple[bool, datetime | None]:
+    return (when is not None, when)
+
+
+_id: Final[Key] = attrgetter("id")
+
+_REQUEST_KEYS: Final[Mapping[str, Key]] = {
+    "id": _id,
+    "priority": attrgetter("priority", "id"),
+    "deadline": lambda row: (*_moment(row.deadline), row.id),
+    "validafter": lambda row: (*_moment(row.valid_after), row.id),
+    "state": lambda row: (row.state.value, row.id),
+}
+_WORKER_KEYS: Final[Mapping[str, Key]] = {
+    "uuid": attrgetter("worker_uuid"),
+    "state": lambda row: (row.state.value, row.worker_uuid),
+    "groups": lambda row: (tuple(row.groups), row.worker_uuid),
+}
+
+
+def _owner(row: RequestRow | ReqInfo) -> str:
+    return row.owner_name if isinstance(row, RequestRow) else row.owner.name
+
+
+def _order(sort: SortInfo | None, keys: Mapping[str, Key]) -> tuple[Key, bool]:
+    first = next(iter(keys))
+    if sort is None:
+        return keys[first], False
+    key = keys.get(sort.item.lower() or first)
+    if key is None:
+        raise BadSort(f"sort: {sort.item!r} is no item to sort by (allowed: {', '.join(keys)})")
+    if sort.order not in tuple(SortOrder):
+        raise BadSort(f"sort: {sort.order!r} is no order (allowed: {', '.join(SortOrder)})")
+    return key, sort.order == SortOrder.DESCENDING
+
+
+def _checked(page: Page | None) -> Page:
+    if page is None:
+        return Page(limit=defaults.FULL_PAGE)
+    if page.direction not in tuple(ListDirection):
+        raise BadPage(
+            f"page: {page.direction!r} is no direction (allowed: {', '.join(ListDirection)})"
+        )
+    whole = isinstance(page.limit, int) and not isinstance(page.limit, bool)
+    if not whole or not 0 <= page.limit <= defaults.FULL_PAGE:
+        raise BadPage(f"page: limit {page.limit!r} (allowed: 0, the most, to {defaults.FULL_PAGE})")
+    return Page(page.id, page.direction, page.limit or defaults.FULL_PAGE)
+
+
+def _request_at(rows: Sequence[Row], wanted: object, by_id: bool) -> Row:
+    if by_id and isinstance(wanted, int):
+        at = bisect_left(rows, wanted, key=_id)
+        if at < len(rows) and rows[at].id == wanted:
+            return rows[at]
+    else:
+        for row in rows:
+            if row.id == wanted:
+                return row
+    raise NotFoundError(f"request {wanted} not found: no page can start there", id=wanted)
+
+
+def _page(
+    rows: Sequence[Item], key: Key, down: bool, page: Page, border: Item | None, ordered: bool
+) -> tuple[list[Item], ListInfo]:
+    """Cuts the page.
+
+    With down, everything is the mirror of the ascending list: what lies after the border there
+    lies before it here. So the page is a stretch of the ascending list, turned round at the end.
+    """
+    total, limit = len(rows), page.limit
+    upward = (page.direction == ListDirection.FORWARD) is not down
+    if not ordered and total > limit * _FEW:
+        found, beyond = _picked(rows, key, upward, limit, border)
+    else:
+        line = rows if ordered else sorted(rows, key=key)
+        first, last = 0, total
+        if border is not None:
+            mark = key(border)
+            at = bisect_left(line, mark, key=key)
+            if upward:
+                first = at + 1 if at < total and key(line[at]) == mark else at
+            else:
+                last = at
+        beyond = last - first
+        found = list(
+            line[first : first + limit] if upward else line[max(first, last - limit) : last]
+        )
+    if down:
+        found.reverse()
+    return found, ListInfo(total, beyond - len(found))
+
+
+def _picked(
+    rows: Sequence[Item], key: Key, upward: bool, limit: int, border: Item | None
+) -> tuple[list[Item], int]:
+    """The few nearest to the border, ascending, and how many lie on that side: no sort of all."""
+    if border is not None:
+        mark = key(border)
+        rows = [row for row in rows if (key(row) > mark if upward else key(row) < mark)]
+    if upward:
+        return heapq.nsmallest(limit, rows, key=key), len(rows)
+    return heapq.nlargest(limit, rows, key=key)[::-1], len(rows)
