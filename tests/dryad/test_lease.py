@@ -1,0 +1,422 @@
+"""How an agent keeps a job's time by itself, and what it remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from boruta.domain.commands import EndedJob, KeptJob, Registered
+from boruta.domain.errors import ActionRefused, InfraError
+from boruta.domain.types import Epoch
+from dryad.lease import Forgetful, HeldJob, LeaseFile, Remembered
+from tests.dryad.fakes import KEY, OTHER_KEY, Board, lease, maintain, prepare
+
+FULL = Remembered(
+    boot_id="boot-1",
+    epoch=Epoch(3, 8),
+    key=KEY,
+    key_epoch=8,
+    job=HeldJob(7, 8, 1234.5, 2),
+    ended=EndedJob(6, 7, "time_up"),
+)
+
+
+# --- the clock
+def test_the_agent_ends_a_job_by_its_own_clock_and_says_so() -> None:
+    async def story() -> None:
+        board = await Board().lent(600)
+        await board.clock.advance(599)
+        assert board.is_open
+        assert board.agent.job == KeptJob(7, 1, 1.0, 1)
+        await board.clock.advance(1)
+        assert not board.is_open
+        assert board.agent.job is None
+        assert board.agent.ended == EndedJob(7, 1, "time_up")
+        assert board.news == 1
+
+    asyncio.run(story())
+
+
+def test_a_newer_end_replaces_the_older_one() -> None:
+    async def story() -> None:
+        board = await Board().lent(600)
+        await board.agent.handle(lease(remaining_s=900, rev=2))
+        await board.clock.advance(899)
+        assert board.is_open
+        await board.clock.advance(1)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_shorter_end_counts_if_it_is_newer() -> None:
+    async def story() -> None:
+        board = await Board().lent(600)
+        await board.agent.handle(lease(remaining_s=10, rev=2))
+        await board.clock.advance(10)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("rev", [1, 2])
+def test_a_lease_that_is_not_newer_moves_nothing(rev: int) -> None:
+    async def story() -> None:
+        board = await Board().prepared()
+        await board.agent.handle(lease(remaining_s=100, rev=2))
+        await board.agent.handle(lease(remaining_s=5000, rev=rev))
+        await board.clock.advance(100)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_lease_is_never_answered_from_memory() -> None:
+    async def story() -> None:
+        board = await Board().lent(10)
+        await board.clock.advance(10)
+        with pytest.raises(ActionRefused):
+            await board.agent.handle(lease(remaining_s=10))
+
+    asyncio.run(story())
+
+
+def test_a_new_server_life_prolongs_the_same_job() -> None:
+    async def story() -> None:
+        board = await Board().lent(100)
+        await board.agent.handle(lease(server=5, board=1, remaining_s=300, rev=2))
+        await board.clock.advance(299)
+        assert board.is_open
+        assert board.agent.epoch == Epoch(5, 1)
+
+    asyncio.run(story())
+
+
+def test_a_login_before_the_lease_lasts_the_default_time() -> None:
+    async def story() -> None:
+        board = Board()
+        await board.agent.start()
+        await board.agent.handle(prepare(default=20))
+        await board.clock.advance(3600)  # nobody is in: the key waits
+        assert board.is_open
+        board.sessions.log_in()
+        await board.clock.advance(19)
+        assert board.is_open
+        await board.clock.advance(1)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_the_default_time_is_sixty_seconds_at_most() -> None:
+    async def story() -> None:
+        board = Board()
+        await board.agent.start()
+        await board.agent.handle(prepare(default=9999))
+        board.sessions.log_in()
+        await board.clock.advance(60)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_the_default_time_counts_once_an_epoch() -> None:
+    async def story() -> None:
+        board = Board()
+        await board.agent.start()
+        await board.agent.handle(prepare(default=20))
+        board.sessions.log_in()
+        await board.clock.advance(15)
+        board.sessions.log_in()
+        await board.clock.advance(5)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_the_lease_replaces_the_default_time() -> None:
+    async def story() -> None:
+        board = Board()
+        await board.agent.start()
+        await board.agent.handle(prepare(default=20))
+        board.sessions.log_in()
+        await board.agent.handle(lease(remaining_s=600))
+        await board.clock.advance(599)
+        assert board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_lease_that_comes_after_the_default_time_is_refused_and_the_server_told() -> None:
+    async def story() -> None:
+        board = Board()
+        await board.agent.start()
+        await board.agent.handle(prepare(default=20))
+        board.sessions.log_in()
+        await board.clock.advance(20)
+        with pytest.raises(ActionRefused):
+            await board.agent.handle(lease())
+        assert board.agent.ended == EndedJob(7, 1, "time_up")
+        assert board.news == 1
+
+    asyncio.run(story())
+
+
+def test_a_prolong_that_comes_too_late_revives_nothing() -> None:
+    async def story() -> None:
+        board = await Board().lent(10)
+        await board.clock.advance(10)
+        with pytest.raises(ActionRefused):
+            await board.agent.handle(lease(remaining_s=600, rev=2))
+        assert not board.is_open
+        assert board.agent.job is None
+
+    asyncio.run(story())
+
+
+def test_a_session_that_will_not_die_is_ended_again_and_again_and_reported() -> None:
+    async def story() -> None:
+        board = await Board().lent(10)
+        board.sessions.stubborn = 3
+        await board.clock.advance(10)
+        assert len(board.faults) == 1
+        await board.clock.advance(1 + 2)
+        assert board.sessions.stubborn == 0
+        assert len(board.faults) == 3
+        await board.clock.advance(4)
+        assert len(board.faults) == 3
+        assert not board.sessions.active
+
+    asyncio.run(story())
+
+
+def test_the_clock_ends_the_job_even_if_nothing_can_be_written() -> None:
+    class Full(Forgetful):
+        full = False
+
+        async def save(self, what: Remembered) -> None:
+            if self.full:
+                raise InfraError("no space left on device")
+
+    async def story() -> None:
+        memory = Full()
+        board = await Board(memory=memory).lent(10)
+        memory.full = True
+        await board.clock.advance(10)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_prepare_settles_what_the_clock_ended() -> None:
+    async def story() -> None:
+        board = await Board().lent(10)
+        await board.clock.advance(10)
+        await board.agent.handle(prepare(1, 2))
+        assert board.agent.ended is None
+
+    asyncio.run(story())
+
+
+# --- what the server answers to a registration
+def reply(board: int = 1, job: KeptJob | None = None, server: int = 2) -> Registered:
+    return Registered("b1", Epoch(server, board), job)
+
+
+def test_a_job_goes_on_if_the_server_names_the_same_id_and_board_epoch() -> None:
+    async def story() -> None:
+        board = await Board().lent(600)
+        await board.agent.registered(reply(job=KeptJob(7, 1, 600, 1)), None)
+        assert board.is_open
+        assert board.agent.job is not None
+        assert board.agent.epoch == Epoch(2, 1)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "job", [None, KeptJob(8, 1, 600, 1), KeptJob(7, 2, 600, 1)], ids=["none", "id", "epoch"]
+)
+def test_any_other_answer_ends_the_session(job: KeptJob | None) -> None:
+    async def story() -> None:
+        board = await Board().lent(600)
+        await board.agent.registered(reply(job=job), None)
+        assert not board.is_open
+        assert board.agent.job is None
+
+    asyncio.run(story())
+
+
+def test_a_lost_lease_comes_with_the_answer() -> None:
+    async def story() -> None:
+        board = await Board().prepared()
+        await board.agent.registered(reply(job=KeptJob(7, 1, 30, 1)), None)
+        await board.clock.advance(29)
+        assert board.is_open
+        await board.clock.advance(1)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_newer_end_in_the_answer_counts_and_an_equal_one_does_not() -> None:
+    async def story() -> None:
+        board = await Board().lent(600)
+        await board.agent.registered(reply(job=KeptJob(7, 1, 5, 1)), None)
+        await board.clock.advance(5)
+        assert board.is_open
+        await board.agent.registered(reply(job=KeptJob(7, 1, 5, 2)), None)
+        await board.clock.advance(5)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_prepared_board_that_nobody_used_stays_prepared() -> None:
+    async def story() -> None:
+        board = await Board().prepared()
+        await board.agent.registered(reply(board=1), None)
+        assert board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_prepared_board_is_closed_if_the_server_is_at_another_epoch() -> None:
+    async def story() -> None:
+        board = await Board().prepared()
+        await board.agent.registered(reply(board=2), None)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_login_that_the_server_knows_nothing_of_is_ended() -> None:
+    async def story() -> None:
+        board = await Board().prepared()
+        board.sessions.log_in()
+        await board.agent.registered(reply(), None)
+        assert not board.is_open
+
+    asyncio.run(story())
+
+
+def test_a_server_that_believes_in_a_job_that_is_over_is_told() -> None:
+    async def story() -> None:
+        board = Board()
+        await board.agent.start()
+        await board.agent.registered(reply(job=KeptJob(7, 1, 600, 1)), None)
+        assert board.agent.ended == EndedJob(7, 1, "board_failed")
+        assert board.news == 1
+
+    asyncio.run(story())
+
+
+def test_what_ended_is_remembered_until_a_registration_that_said_it_was_answered() -> None:
+    async def story() -> None:
+        board = await Board().lent(10)
+        await board.clock.advance(10)
+        ended = board.agent.ended
+        await board.agent.registered(reply(board=2), None)
+        assert board.agent.ended == ended
+        await board.agent.registered(reply(board=2), ended)
+        assert board.agent.ended is None
+
+    asyncio.run(story())
+
+
+def test_a_session_that_cannot_be_given_up_is_reported() -> None:
+    async def story() -> None:
+        board = await Board().lent()
+        board.sessions.stubborn = 1
+        await board.agent.registered(reply(), None)
+        assert len(board.faults) == 1
+
+    asyncio.run(story())
+
+
+# --- what is remembered
+def test_a_restarted_agent_knows_its_epochs_and_has_no_job() -> None:
+    async def story() -> None:
+        memory = Forgetful()
+        await Board(memory=memory).lent()
+        again = Board(memory=memory)
+        await again.agent.start()
+        assert again.agent.epoch == Epoch(1, 1)
+        assert again.agent.job is None
+        assert again.sessions.ends == 1
+        with pytest.raises(ActionRefused):
+            await again.agent.handle(lease(rev=2))
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+def test_what_ended_while_cut_off_is_told_also_after_a_restart(boot: str) -> None:
+    async def story() -> None:
+        memory = Forgetful()
+        board = await Board(memory=memory).lent(10)
+        await board.clock.advance(10)
+        again = Board(memory=memory, boot=boot)
+        await again.agent.start()
+        assert again.agent.ended == EndedJob(7, 1, "time_up")
+
+    asyncio.run(story())
+
+
+def test_the_lease_is_written_before_the_reply() -> None:
+    async def story() -> None:
+        memory = Forgetful()
+        board = await Board(memory=memory).lent(600)
+        assert memory.last.job == HeldJob(7, 1, board.clock.now() + 600, 1)
+        assert memory.last.key == KEY
+        await board.agent.handle(maintain(1, 2))
+        assert memory.last.job is None
+        assert memory.last.key == ""
+
+    asyncio.run(story())
+
+
+def test_the_file_gives_back_what_was_saved(tmp_path: Path) -> None:
+    file = LeaseFile(tmp_path / "lease")
+    for what in (FULL, replace(FULL, job=None), replace(FULL, ended=None, key=OTHER_KEY)):
+        asyncio.run(file.save(what))
+        assert LeaseFile(tmp_path / "lease").load() == what
+    assert [path.name for path in tmp_path.iterdir()] == ["lease"]
+    assert (tmp_path / "lease").stat().st_mode & 0o777 == 0o600
+
+
+def test_no_file_is_nothing_known(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert LeaseFile(tmp_path / "lease").load() == Remembered()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"boot_id": 1}', b"[" * 100_000],
+    ids=["empty", "cut", "list", "null", "bytes", "types", "deep"],
+)
+def test_a_damaged_file_is_nothing_known_and_a_line_in_the_log(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "lease").write_bytes(damage)
+    with caplog.at_level(logging.WARNING, "dryad"):
+        assert LeaseFile(tmp_path / "lease").load() == Remembered()
+    assert "lease_file_damaged" in caplog.text
+
+
+def test_every_truncated_file_is_nothing_known_or_whole(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    asyncio.run(LeaseFile(path).save(FULL))
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert LeaseFile(path).load() == Remembered()
+
+
+def test_a_file_that_cannot_be_written_is_an_infra_error(tmp_path: Path) -> None:
+    with pytest.raises(InfraError, match="lease"):
+        asyncio.run(LeaseFile(tmp_path / "missing" / "lease").save(FULL))
