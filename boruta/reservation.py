@@ -1,0 +1,193 @@
+"""A board that is held: run commands on it, copy files, forward ports; `close` gives it back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from subprocess import CompletedProcess
+from types import TracebackType
+from typing import Self
+
+from boruta import holding
+from boruta.domain.errors import BoardLost
+from boruta.domain.types import AccessInfo, Prolonged, ReqID, ReqInfo, WorkerUUID
+from boruta.forwarding import Forward
+from boruta.loops import LoopThread
+
+
+class Reservation:
+    """A board that is held until `close`; made by `Client.reserve` and `Farm.reserve`.
+
+    Each method raises BoardLost, with the reason, once the board is lost, taken away or its time
+    is up; details have request, worker, state and reason_code.
+    """
+
+    def __init__(self, core: holding.Reservation, loop: LoopThread) -> None:
+        self._core = core
+        self._loop = loop
+
+    @property
+    def id(self) -> ReqID:
+        """The request that holds the board."""
+        return self._core.id
+
+    @property
+    def info(self) -> ReqInfo:
+        """The request, as it was told last."""
+        return self._core.info
+
+    @property
+    def access(self) -> AccessInfo:
+        """How to reach the board over SSH."""
+        return self._core.access
+
+    @property
+    def worker_uuid(self) -> WorkerUUID:
+        """The board."""
+        return self._core.worker_uuid
+
+    @property
+    def lost(self) -> BoardLost | None:
+        """Why the board is not held any more; None while it is."""
+        return self._core.lost
+
+    def run(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        check: bool = False,
+        input: str | bytes | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> CompletedProcess[str]:
+        """Runs a command on the board, as `subprocess.run` does here.
+
+        Args:
+            cmd: a text is a shell line; a sequence is one command and its arguments, quoted.
+            timeout: seconds; the command is killed then.
+            check: raise if it fails.
+            input: what it reads from its standard input.
+            env: variables that it finds set.
+
+        Returns:
+            Its status (negative: the number of the signal that ended it) and output as text.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end in time.
+            subprocess.CalledProcessError: it failed, and `check` was given.
+            BoardLost: the board was lost meanwhile.
+        """
+        return self._loop.call(
+            lambda: self._core.run(cmd, timeout=timeout, check=check, input=input, env=env)
+        )
+
+    def put(self, local: str | os.PathLike[str], remote: str = "") -> None:
+        """Copies a file, or a directory with all in it, to the board.
+
+        Args:
+            local: what is copied.
+            remote: where to, from the home; empty, or a directory: under its own name there.
+        """
+        self._loop.call(lambda: self._core.put(local, remote))
+
+    def get(self, remote: str, local: str | os.PathLike[str] = ".") -> None:
+        """Copies a file, or a directory with all in it, from the board.
+
+        Args:
+            remote: what is copied, from the home.
+            local: where to; a directory: under its own name there.
+
+        Raises:
+            NotFoundError: the board has no such file.
+        """
+        self._loop.call(lambda: self._core.get(remote, local))
+
+    def forward(
+        self, port: int, host: str = "localhost", *, local_port: int = 0
+    ) -> BlockingForward:
+        """Makes a port of the board's side reachable here, until it is closed.
+
+        Args:
+            port: the port there.
+            host: the host there, as the board sees it.
+            local_port: the port on this machine's loopback; 0: any free one.
+
+        Returns:
+            The local port, an int with `close()`, for ``with`` too.
+        """
+
+        async def make() -> Forward:
+            return await self._core.forward(port, host, local_port=local_port)
+
+        opened = self._loop.call(make, undo=lambda late: late.close())
+        return BlockingForward.on(opened, self._loop)
+
+    def shell(self) -> int:
+        """A shell on the board on this process's terminal; its exit status.
+
+        It is OpenSSH's client, if this machine has it.
+        """
+        return self._loop.call(self._core.shell)
+
+    def prolong(self) -> Prolonged:
+        """Sets the job's end to now plus its job time, within limits.
+
+        Raises:
+            ProlongLimit: as often, or as long, as is allowed; the text says what is left.
+        """
+        return self._loop.call(self._core.prolong)
+
+    def close(self) -> None:
+        """Gives the board back; idempotent."""
+        if self._loop.usable:
+            self._loop.call(self._core.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else "held"
+        return f"<Reservation of request {self.id}: board {self.worker_uuid}, {state}>"
+
+
+class BlockingForward(int):
+    """The local port, on this machine's loopback, as an int; `close` ends the forwarding."""
+
+    _forward: Forward
+    _loop: LoopThread
+
+    @classmethod
+    def on(cls, forward: Forward, loop: LoopThread) -> Self:
+        """The same forwarding, for a thread that is not the loop's."""
+        made = cls(forward)
+        made._forward, made._loop = forward, loop
+        return made
+
+    @property
+    def port(self) -> int:
+        """The local port."""
+        return int(self)
+
+    def close(self) -> None:
+        """Listens no more; idempotent."""
+        if self._loop.usable:
+            self._loop.call(self._forward.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
