@@ -1,0 +1,148 @@
+"""The holder's private place: his home and his directory for temporary files, gone at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dryad.sessions.sweep import MARK
+
+LONGEST = 64  # bytes; a socket in the home must stay below the 108 of a Unix address
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SHORT = "boruta-"  # prefix of places in the system's temporary directory
+_MNT_DETACH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One holder's place.
+
+    Attributes:
+        place: the directory of which all below is his; `entry` points to it if it lies elsewhere.
+        entry: its name in the agent's data directory, by which a later agent finds it.
+        token: the mark that his processes bear.
+    """
+
+    place: Path
+    entry: Path
+    token: str
+
+    @property
+    def home(self) -> Path:
+        """HOME."""
+        return self.place / "home"
+
+    @property
+    def tmp(self) -> Path:
+        """TMPDIR."""
+        return self.place / "tmp"
+
+    def environment(self, username: str, shell: str, extra: Mapping[str, str]) -> dict[str, str]:
+        """What a program of his starts with; nothing of the agent's own environment."""
+        return {
+            "PATH": PATH,
+            "LANG": "C.UTF-8",
+            **extra,
+            "HOME": str(self.home),
+            "USER": username,
+            "LOGNAME": username,
+            "SHELL": shell,
+            "TMPDIR": str(self.tmp),
+            MARK: self.token,
+        }
+
+
+def make(base: Path, token: str) -> Home:
+    """Makes a fresh place below `base`, or in the temporary directory if that path is too long."""
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entry = base / token
+    if len(os.fsencode(entry)) <= LONGEST:
+        entry.mkdir(mode=0o700)
+        home = Home(entry, entry, token)
+    else:
+        place = Path(tempfile.mkdtemp(prefix=_SHORT))
+        entry.symlink_to(place)
+        home = Home(place, entry, token)
+    home.home.mkdir(mode=0o700)
+    home.tmp.mkdir(mode=0o700)
+    return home
+
+
+def left_in(base: Path) -> list[Home]:
+    """Places that an agent's former life left behind."""
+    found = []
+    for entry in base.iterdir() if base.is_dir() else ():
+        place = entry
+        if entry.is_symlink():
+            place = Path(os.readlink(entry))
+            # A holder could have written the link himself: follow it to nothing but a place.
+            if place.parent != Path(tempfile.gettempdir()) or not place.name.startswith(_SHORT):
+                entry.unlink()
+                continue
+        found.append(Home(place, entry, entry.name))
+    return found
+
+
+def remove(home: Home) -> None:
+    """Removes the place whatever its holder did to it; blocks.
+
+    Raises:
+        OSError: something cannot be removed (an immutable file, a busy mount).
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _detach_mounts(home.place)
+        _remove_tree(home.place)
+    if home.entry.is_symlink():
+        home.entry.unlink()
+
+
+def _detach_mounts(place: Path) -> None:
+    # A holder who is root may have mounted the board's card in his home: its content is not ours.
+    libc = ctypes.CDLL(None, use_errno=True)
+    below = os.fsencode(place) + b"/"
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines()[::-1]:
+        point = line.split(b" ")[4].decode("unicode_escape").encode("latin-1")
+        if point.startswith(below):
+            libc.umount2(point, _MNT_DETACH)
+
+
+def _remove_tree(place: Path) -> None:
+    """Flattens the tree while removing it: no recursion, no path too long, however deep it is."""
+    top = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(top, 0o700)
+        device = os.fstat(top).st_dev
+        moved = 0
+        while names := os.listdir(top):
+            for name in names:
+                if not _is_directory(name, top):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                os.chmod(name, 0o700, dir_fd=top)  # he may have locked it
+                inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+                try:
+                    if os.fstat(inside).st_dev != device:
+                        raise OSError(f"{place}: a mount is left in it")
+                    for entry in os.listdir(inside):
+                        if _is_directory(entry, inside):
+                            os.chmod(entry, 0o700, dir_fd=inside)
+                            moved += 1
+                            os.rename(entry, f".{moved}~moved", src_dir_fd=inside, dst_dir_fd=top)
+                        else:
+                            os.unlink(entry, dir_fd=inside)
+                finally:
+                    os.close(inside)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(place)
+
+
+def _is_directory(name: str, parent: int) -> bool:
+    return stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode)
