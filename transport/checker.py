@@ -1,7 +1,8 @@
 """Typed validation of what came over the wire: the same small checker at both ends.
 
-A check is a function of (value, path) that gives the value back or raises. Nothing is coerced;
-what a record does not name is ignored, so that a newer peer may say more.
+A check is a function of (value, path) that gives the value back or raises a UsageError: BadRequest
+where it says nothing else. Nothing is coerced; what a record does not name is ignored, so that a
+newer peer may say more.
 """
 
 from __future__ import annotations
@@ -13,29 +14,91 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from boruta.domain.errors import BadRequest, TooLarge
+from boruta.domain.errors import BadRequest, BadTime, TooLarge, UsageError
 
-Check: TypeAlias = Callable[[object, str], Any]
+# Where a value stands: a text, or a part of something. Put together only for an error.
+Path: TypeAlias = "str | tuple[Path, str | int]"
+Check: TypeAlias = Callable[[object, Path], Any]
 INT_LEAST: Final = -(1 << 63)
 INT_MOST: Final = (1 << 63) - 1
 
 
-def _wrong(path: str, wanted: str, value: object) -> BadRequest:
-    shown = repr(value) if isinstance(value, (bool, int, float)) else ""
-    shown = shown if len(shown) <= 40 else ""
-    kind = "nothing" if value is None else f"{type(value).__name__} {shown}".rstrip()
-    return BadRequest(f"{path}: want {wanted}, got {kind}", field=path)
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """A field that may be left out; nil means the same."""
+
+    check: Check
 
 
-def too_large(path: str, most: int, unit: str, got: int) -> TooLarge:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a check lets through: for people in `says`; the fields of a record, what lists hold."""
+
+    says: str
+    fields: Mapping[str, Check | Optional] | None = None
+    item: Check | None = None
+
+
+_SHAPES: Final[dict[Check, Shape]] = {}  # one for each check, made when the modules load
+
+
+def shape(check: Check) -> Shape:
+    """What a check of this module lets through."""
+    return _SHAPES[check]
+
+
+def _known(check: Check, says: str, **more: Any) -> Check:
+    _SHAPES[check] = Shape(says, **more)
+    return check
+
+
+def shown(path: Path) -> str:
+    """The path as people read it: ``body.caps['arch']``, ``body.groups[2]``."""
+    if isinstance(path, str):
+        return path
+    whole, part = path
+    before = shown(whole)
+    if isinstance(part, int):
+        return f"{before}[{part}]"
+    if part.startswith("["):
+        return before + part
+    return f"{before}.{part}" if before else part
+
+
+def _wrong(
+    path: Path, wanted: str, value: object, kind: type[UsageError] = BadRequest
+) -> UsageError:
+    # A repr of anything else could be huge, or nested deeper than Python can follow.
+    seen = repr(value) if isinstance(value, (bool, float)) else ""
+    if type(value) is int and INT_LEAST <= value <= INT_MOST:
+        seen = str(value)
+    what = "nothing" if value is None else f"{type(value).__name__} {seen}".rstrip()
+    where = shown(path)
+    return kind(f"{where}: want {wanted}, got {what}", field=where)
+
+
+def too_large(path: Path, most: int, unit: str, got: int) -> TooLarge:
     """The error of a field over its limit."""
-    return TooLarge(f"{path}: at most {most} {unit}, got {got}", field=path, limit=most)
+    where = shown(path)
+    return TooLarge(f"{where}: at most {most} {unit}, got {got}", field=where, limit=most)
+
+
+def _between(least: float, most: float) -> str:
+    low = "" if least in (INT_LEAST, -math.inf) else f" from {least:.15g}"
+    high = "" if most in (INT_MOST, math.inf) else f" to {most:.15g}"
+    return low + high
+
+
+def _amount(least: int, most: int) -> str:
+    if least == most:
+        return str(most)
+    return f"{least} to {most}" if least else f"at most {most}"
 
 
 def text(most: int, least: int = 0) -> Check:
-    """Text of `least` to `most` bytes in UTF-8."""
+    """Text of `least` to `most` bytes in UTF-8. TooLarge where it has more."""
 
-    def check(value: object, path: str) -> str:
+    def check(value: object, path: Path) -> str:
         if not isinstance(value, str):
             raise _wrong(path, "text", value)
         size = len(value)
@@ -48,147 +111,167 @@ def text(most: int, least: int = 0) -> Check:
             if size > most:
                 raise too_large(path, most, "bytes", size)
         if size < least:
-            raise _wrong(path, f"text of at least {least} characters", value)
+            raise _wrong(path, f"text of at least {least} bytes", value)
         return value
 
-    return check
+    return _known(check, f"text of {_amount(least, most)} bytes")
 
 
 def data(size: int) -> Check:
     """Exactly `size` bytes."""
 
-    def check(value: object, path: str) -> bytes:
+    def check(value: object, path: Path) -> bytes:
         if not isinstance(value, bytes) or len(value) != size:
             raise _wrong(path, f"{size} bytes", value)
         return value
 
-    return check
+    return _known(check, f"{size} bytes")
 
 
-def integer(least: int = INT_LEAST, most: int = INT_MOST) -> Check:
-    """A whole number; true and false are none."""
+def integer(
+    least: int = INT_LEAST, most: int = INT_MOST, kind: type[UsageError] = BadRequest
+) -> Check:
+    """A whole number, else `kind`; true and false are none."""
+    wanted = "a whole number" + _between(least, most)
 
-    def check(value: object, path: str) -> int:
+    def check(value: object, path: Path) -> int:
         if type(value) is not int or not least <= value <= most:
-            raise _wrong(path, f"a whole number from {least} to {most}", value)
+            raise _wrong(path, wanted, value, kind)
         return value
 
-    return check
+    return _known(check, wanted)
 
 
-def number(least: float = -math.inf, most: float = math.inf) -> Check:
-    """A finite number."""
+def number(
+    least: float = -math.inf, most: float = math.inf, kind: type[UsageError] = BadRequest
+) -> Check:
+    """A finite number, else `kind`."""
+    wanted = "a finite number" + _between(least, most)
 
-    def check(value: object, path: str) -> float:
-        if type(value) not in (int, float):
-            raise _wrong(path, "a number", value)
-        assert isinstance(value, (int, float))
-        if not math.isfinite(value) or not least <= value <= most:
-            raise _wrong(path, f"a finite number from {least:g} to {most:g}", value)
-        return value
+    def check(value: object, path: Path) -> float:
+        if type(value) is float:
+            fine = math.isfinite(value) and least <= value <= most
+        else:
+            # A double holds all that msgpack can say; an int of our own could be larger.
+            fine = type(value) is int and -(1 << 64) < value < 1 << 64 and least <= value <= most
+        if not fine:
+            raise _wrong(path, wanted, value, kind)
+        return value  # type: ignore[return-value]
 
-    return check
+    return _known(check, wanted)
 
 
-def boolean(value: object, path: str) -> bool:
+def seconds(least: float = -math.inf) -> Check:
+    """A duration; BadTime where it is none."""
+    return number(least, kind=BadTime)
+
+
+def boolean(value: object, path: Path) -> bool:
     """True or false."""
     if not isinstance(value, bool):
         raise _wrong(path, "true or false", value)
     return value
 
 
-def instant(value: object, path: str) -> datetime:
-    """A time with its zone."""
+def instant(value: object, path: Path) -> datetime:
+    """A time with its zone; BadTime where it is none."""
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise _wrong(path, "a time with its zone", value)
+        raise _wrong(path, "a time with its zone, in the years 1 to 9999", value, BadTime)
     return value
 
 
-def anything(value: object, path: str) -> object:
+def anything(value: object, path: Path) -> object:
     """Whatever it is."""
     return value
 
 
-def choice(kind: type[enum.StrEnum]) -> Check:
-    """A member of `kind`, by its value."""
+def choice(kind: type[enum.StrEnum], error: type[UsageError] = BadRequest) -> Check:
+    """A member of `kind`, by its value, else `error`."""
     members = {str(member.value): member for member in kind}
     allowed = ", ".join(members)
 
-    def check(value: object, path: str) -> enum.StrEnum:
-        found = members.get(value) if isinstance(value, str) else None
+    def check(value: object, path: Path) -> enum.StrEnum:
+        if not isinstance(value, str):
+            raise _wrong(path, f"one of {allowed}", value, error)
+        found = members.get(value)
         if found is None:
-            raise BadRequest(f"{path}: want one of {allowed}, got {value!r:.60}", field=path)
+            where = shown(path)
+            raise error(f"{where}: want one of {allowed}, got {value!r:.60}", field=where)
         return found
 
-    return check
+    return _known(check, f"one of {allowed}")
 
 
 def list_of(item: Check, most: int, least: int = 0) -> Check:
-    """A list of `least` to `most` items."""
+    """A list of `least` to `most` items. TooLarge where it has more."""
+    wanted = "a list" + (f" of {least} or more" if least else "")
 
-    def check(value: object, path: str) -> list[Any]:
+    def check(value: object, path: Path) -> list[Any]:
         if not isinstance(value, (list, tuple)) or len(value) < least:
-            raise _wrong(path, "a list" + (f" of {least} or more" if least else ""), value)
+            raise _wrong(path, wanted, value)
         if len(value) > most:
             raise too_large(path, most, "items", len(value))
-        return [item(one, f"{path}[{at}]") for at, one in enumerate(value)]
+        return [item(one, (path, at)) for at, one in enumerate(value)]
 
-    return check
+    return _known(check, f"list of {_amount(least, most)}", item=item)
 
 
 def map_of(key: Check, item: Check, most: int) -> Check:
-    """A map of at most `most` entries."""
+    """A map of at most `most` entries. TooLarge where it has more."""
 
-    def check(value: object, path: str) -> dict[Any, Any]:
+    def check(value: object, path: Path) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
             raise _wrong(path, "a map", value)
         if len(value) > most:
             raise too_large(path, most, "entries", len(value))
-        return {
-            key(name, f"a key of {path}"): item(one, f"{path}[{name!r:.40}]")
-            for name, one in value.items()
-        }
+        found = {}
+        for name, one in value.items():
+            known = key(name, (path, "[a key]"))
+            try:
+                found[known] = item(one, path)
+            except UsageError:
+                item(one, (path, f"[{name!r:.40}]"))  # again, so that the error names the entry
+                raise
+        return found
 
-    return check
-
-
-@dataclass(frozen=True, slots=True)
-class Optional:
-    """A field that may be left out; nil means the same."""
-
-    check: Check
+    return _known(check, f"map of at most {most}: {shape(key).says} to {shape(item).says}")
 
 
 def record(**fields: Check | Optional) -> Check:
     """A map with these fields. Others are ignored and do not come out."""
     needed = [(name, field) for name, field in fields.items() if not isinstance(field, Optional)]
-    others = [
-        (name, field.check) for name, field in fields.items() if isinstance(field, Optional)
-    ]
+    others = [(name, field.check) for name, field in fields.items() if isinstance(field, Optional)]
 
-    def check(value: object, path: str) -> dict[str, Any]:
+    def check(value: object, path: Path) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise _wrong(path, "a map", value)
         found: dict[str, Any] = {}
         for name, field in needed:
             one = value.get(name)
             if one is None and name not in value:
-                raise BadRequest(f"{path}.{name}: is missing", field=f"{path}.{name}")
-            found[name] = field(one, f"{path}.{name}")
+                where = shown((path, name))
+                raise BadRequest(f"{where}: is missing", field=where)
+            found[name] = field(one, (path, name))
         for name, field in others:
             one = value.get(name)
             if one is not None:
-                found[name] = field(one, f"{path}.{name}")
+                found[name] = field(one, (path, name))
         return found
 
-    return check
+    return _known(check, "map", fields=fields)
 
 
-def open_record(value: object, path: str) -> dict[str, Any]:
+def open_record(value: object, path: Path) -> dict[str, Any]:
     """A map of names to anything."""
     if not isinstance(value, Mapping):
         raise _wrong(path, "a map", value)
     for name in value:
         if not isinstance(name, str):
-            raise _wrong(f"a key of {path}", "text", name)
+            raise _wrong((path, "[a key]"), "text", name)
     return dict(value)
+
+
+_known(boolean, "true or false")
+_known(instant, "time")
+_known(anything, "anything")
+_known(open_record, "map")

@@ -1,10 +1,11 @@
 """Bytes of protocol 1: one frame, one msgpack map, one message. No I/O.
 
-Whatever the bytes are, `decode` gives a message or raises BadFrame, and nothing else.
+Whatever the bytes are, `decode` gives a message or raises Unreadable, and nothing else.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -18,6 +19,16 @@ VERSION: Final = 1
 _MOST_ITEMS: Final = 1000  # of an array or a map; 1 MB of 0x80 is 70 MB of objects otherwise
 _MOST_EXT: Final = 12  # the largest timestamp
 _ID_MOST: Final = (1 << 63) - 1
+_ERROR_TEXT: Final = 4096  # characters of an error's message; it is for people
+_LIMITS: Final = {
+    "raw": False,
+    "strict_map_key": True,
+    "max_str_len": FRAME_BYTES,
+    "max_bin_len": FRAME_BYTES,
+    "max_array_len": _MOST_ITEMS,
+    "max_map_len": _MOST_ITEMS,
+    "max_ext_len": _MOST_EXT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +68,30 @@ Message: TypeAlias = Call | Reply | ErrorReply | Notice
 
 
 class Unreadable(BadFrame):
-    """A frame that is no message; `re` is the call to answer, None where none may be."""
+    """A frame that is no message.
 
-    def __init__(self, message: str, re: int | None = 0) -> None:
+    `re` is the call to answer, 0 where it cannot be told, None where none may be answered;
+    `fatal` says that this one frame is enough to part.
+    """
+
+    def __init__(self, message: str, re: int | None = 0, *, fatal: bool = False) -> None:
         super().__init__(message)
         self.re = re
+        self.fatal = fatal
 
 
 def _no_ext(code: int, _: bytes) -> object:
     raise ValueError(f"extension type {code}")
 
 
-_pack = msgpack.Packer(use_bin_type=True, datetime=True, autoreset=True).pack
+class _Packers(threading.local):
+    """One re-used Packer a thread: it must not be entered twice, and a new one costs as much."""
+
+    def __init__(self) -> None:
+        self.pack = msgpack.Packer(use_bin_type=True, datetime=True, autoreset=True).pack
+
+
+_packers: Final = _Packers()
 
 
 def pack(value: object) -> bytes:
@@ -78,9 +101,9 @@ def pack(value: object) -> bytes:
         BadRequest: a value that msgpack cannot hold.
     """
     try:
-        return _pack(value)  # type: ignore[no-any-return]
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise BadRequest(f"this cannot be sent: {error}") from None
+        return _packers.pack(value)  # type: ignore[no-any-return]
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise BadRequest(f"this cannot be sent: {error!s:.200}") from None
 
 
 def _frame(message: Mapping[str, object]) -> bytes:
@@ -110,20 +133,32 @@ def encode(message: Message) -> bytes:
         case Notice():
             return _frame({"v": VERSION, "type": message.type, "body": message.body})
         case ErrorReply():
-            error = message.error
-            return _frame({"v": VERSION, "re": message.re, "error": {
-                "code": error.code, "message": error.message, "details": _sendable(error.details),
-            }})
+            return _error_frame(message.re, message.error)
+
+
+def _error_frame(re: int, error: BorutaError) -> bytes:
+    text = error.message[:_ERROR_TEXT].encode("utf-8", "replace").decode()
+    said: dict[str, object] = {"code": error.code, "message": text, "details": {}}
+    try:
+        return _frame({"v": VERSION, "re": re, "error": {**said, "details": error.details}})
+    except (BadRequest, TooLarge):
+        said["details"] = _sendable(error.details)
+        return _frame({"v": VERSION, "re": re, "error": said})
 
 
 def _sendable(details: Mapping[str, object]) -> dict[str, object]:
+    """What can be sent of them, within half a frame; what msgpack cannot hold as text."""
     kept: dict[str, object] = {}
+    room = FRAME_BYTES // 2
     for key, value in details.items():
         try:
-            if len(pack(value)) <= FRAME_BYTES // 8:
-                kept[key] = value
+            size = len(pack({key: value}))
         except BadRequest:
-            kept[key] = str(value)
+            value = f"{value!s:.200}".encode("utf-8", "replace").decode()
+            size = len(pack({key: value}))
+        if size <= room:
+            kept[key] = value
+            room -= size
     return kept
 
 
@@ -134,24 +169,63 @@ def unpack(frame: bytes) -> object:
         Unreadable: anything else.
     """
     if len(frame) > FRAME_BYTES:
-        raise Unreadable(f"a frame of {len(frame)} bytes: at most {FRAME_BYTES} are allowed")
-    try:
-        return msgpack.unpackb(
-            frame,
-            raw=False,
-            timestamp=3,
-            strict_map_key=True,
-            ext_hook=_no_ext,
-            max_str_len=FRAME_BYTES,
-            max_bin_len=FRAME_BYTES,
-            max_array_len=_MOST_ITEMS,
-            max_map_len=_MOST_ITEMS,
-            max_ext_len=_MOST_EXT,
+        raise Unreadable(
+            f"a frame of {len(frame)} bytes: at most {FRAME_BYTES} are allowed", fatal=True
         )
+    try:
+        try:
+            return msgpack.unpackb(frame, timestamp=3, ext_hook=_no_ext, **_LIMITS)
+        except (OverflowError, ValueError):
+            # A time that no datetime holds is the fault of one field, not of the frame.
+            found = msgpack.unpackb(frame, timestamp=0, ext_hook=_no_ext, **_LIMITS)
+            return _with_times(found)
     except RecursionError:
-        raise Unreadable("not msgpack within limits: nested too deep") from None
-    except (ValueError, TypeError, OverflowError, ArithmeticError, msgpack.UnpackException) as e:
-        raise Unreadable(f"not msgpack within limits: {type(e).__name__}: {e!s:.100}") from None
+        fault = "nested too deep"
+    except (ValueError, TypeError, ArithmeticError, msgpack.UnpackException) as error:
+        fault = f"{type(error).__name__}: {error!s:.100}"
+    raise Unreadable(f"not msgpack within limits: {fault}", _whose(frame))
+
+
+def _with_times(found: object) -> object:
+    """The same with timestamps as times; those outside the years 1 to 9999 stay as they are.
+
+    No check takes these, and its error names the field.
+    """
+    todo: list[Any] = [found] if isinstance(found, (dict, list)) else []
+    while todo:
+        whole = todo.pop()
+        for at, one in whole.items() if isinstance(whole, dict) else enumerate(whole):
+            if isinstance(one, msgpack.Timestamp):
+                try:
+                    whole[at] = one.to_datetime()
+                except (OverflowError, ValueError):
+                    pass
+            elif isinstance(one, (dict, list)):
+                todo.append(one)
+    return found
+
+
+def _whose(frame: bytes) -> int | None:
+    """The call that an unreadable frame would have been: its id; 0 unknown; None for no call.
+
+    Only the outer map is looked at, and nothing is built of the rest.
+    """
+    ours: dict[str, object] = {}
+    try:
+        reader = msgpack.Unpacker(max_buffer_size=FRAME_BYTES, ext_hook=_no_ext, **_LIMITS)
+        reader.feed(frame)
+        for _ in range(reader.read_map_header()):
+            name = reader.unpack()
+            if name in ("id", "re", "type"):
+                ours[name] = reader.unpack()
+            else:
+                reader.skip()
+    except Exception:  # as far as it could be read
+        pass
+    if ours.get("re") is not None or ("type" in ours and "id" not in ours):
+        return None
+    number = ours.get("id")
+    return number if type(number) is int and 0 < number <= _ID_MOST else 0
 
 
 def decode(frame: bytes) -> Message:
@@ -163,7 +237,7 @@ def decode(frame: bytes) -> Message:
     found = unpack(frame)
     if not isinstance(found, dict):
         raise Unreadable(f"a message is a map, this is a {type(found).__name__}")
-    if "re" in found:
+    if found.get("re") is not None:
         return _reply(found)
     if "id" in found:
         number = found["id"]
@@ -176,17 +250,23 @@ def decode(frame: bytes) -> Message:
 def _version(found: Mapping[str, Any], re: int | None) -> None:
     version = found.get("v")
     if type(version) is not int or version != VERSION:
-        raise Unreadable(f"v: want {VERSION}, got {version!r:.40}", re)
+        raise Unreadable(f"v: want {VERSION}", re)
 
 
 def _said(found: Mapping[str, Any], re: int | None) -> tuple[str, dict[str, Any]]:
     _version(found, re)
-    kind, body = found.get("type"), found.get("body", {})
+    kind, body = found.get("type"), found.get("body")
     if not isinstance(kind, str) or not 0 < len(kind) <= 64:
         raise Unreadable("type: want text of 1 to 64 characters", re)
-    if not isinstance(body, dict):
-        raise Unreadable("body: want a map", re)
-    return kind, body
+    return kind, _map(body, "body", re)
+
+
+def _map(value: object, what: str, re: int | None) -> dict[str, Any]:
+    if value is None:  # nil is the same as left out, here as in bodies
+        return {}
+    if not isinstance(value, dict):
+        raise Unreadable(f"{what}: want a map", re)
+    return value
 
 
 def _reply(found: Mapping[str, Any]) -> Reply | ErrorReply:
@@ -194,15 +274,13 @@ def _reply(found: Mapping[str, Any]) -> Reply | ErrorReply:
     re = found["re"]
     if type(re) is not int or not 0 <= re <= _ID_MOST:
         raise Unreadable("re: want the number of a call", None)
-    if "error" not in found:
-        body = found.get("body", {})
-        if not isinstance(body, dict):
-            raise Unreadable("body: want a map", None)
-        return Reply(re, body)
-    error = found["error"]
+    error = found.get("error")
+    if error is None:
+        return Reply(re, _map(found.get("body"), "body", None))
     if not isinstance(error, dict):
         raise Unreadable("error: want a map", None)
-    code, message, details = error.get("code"), error.get("message", ""), error.get("details", {})
-    if not isinstance(code, str) or not isinstance(message, str) or not isinstance(details, dict):
-        raise Unreadable("error: want code and message as text, details as a map", None)
-    return ErrorReply(re, error_from(code, message, dict(details)))
+    code, message = error.get("code"), error.get("message") or ""
+    if not isinstance(code, str) or not isinstance(message, str):
+        raise Unreadable("error: want code and message as text", None)
+    details = _map(error.get("details"), "error.details", None)
+    return ErrorReply(re, error_from(code, message[:_ERROR_TEXT], details))

@@ -105,7 +105,7 @@ class Conversation:
     def _bad(self, error: Unreadable) -> Bad:
         self.bad_frames += 1
         reply = None if error.re is None else encode(ErrorReply(error.re, error))
-        return Bad(error, reply, self.bad_frames >= BAD_FRAMES)
+        return Bad(error, reply, error.fatal or self.bad_frames >= BAD_FRAMES)
 
     def count_bad(self, error: BorutaError) -> Bad:
         """Counts a frame whose fault shows only later."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from boruta.domain import defaults as d
+from boruta.domain.errors import BadPage, BadSort, PriorityOutOfBounds
 from boruta.domain.types import ListDirection, SortOrder, WorkerState
 from transport.checker import (
     INT_MOST,
@@ -26,6 +27,7 @@ from transport.checker import (
     number,
     open_record,
     record,
+    seconds,
     text,
 )
 
@@ -61,30 +63,33 @@ def sent_again(kind: str, body: Mapping[str, object]) -> bool:
 FRAME: Final = d.FRAME_BYTES
 _nothing: Final = record()
 _id: Final = integer(1)
-_ids: Final = list_of(_id, d.WIRE_PAGE)
+_any_id: Final = integer()  # in a question: what cannot be is not found, as in process
+_ids: Final = list_of(_any_id, d.WIRE_PAGE)
 _count: Final = integer(0)
 _name: Final = text(256)
 _uuid: Final = text(d.CAP_VALUE_BYTES, 1)
-_uuids: Final = list_of(_uuid, d.WIRE_PAGE)
+_any_uuid: Final = text(d.CAP_VALUE_BYTES)
+_uuids: Final = list_of(_any_uuid, d.WIRE_PAGE)
 _reason: Final = text(d.REASON_BYTES)
-_seconds: Final = number(0.0)
+_seconds: Final = seconds(0.0)
+_priority: Final = integer(kind=PriorityOutOfBounds)
 _token: Final = text(d.TOKEN_BYTES, 1)
 _groups: Final = list_of(text(d.GROUP_BYTES, 1), d.GROUPS_ENTRIES)
 _caps: Final = map_of(text(d.CAP_KEY_BYTES), text(d.CAP_VALUE_BYTES), d.CAPS_ENTRIES)
 _epoch: Final = list_of(integer(0), 2, 2)
-_line: Final = text(16 << 10)
+_line: Final = text(16 << 10)  # a key, or what an agent is told: it must not fail for its length
 _address: Final = text(512)
 _states: Final = list_of(text(32), 16)
 _names: Final = list_of(_name, d.WIRE_PAGE)
 _kinds: Final = list_of(text(64), 64)
-_sort: Final = record(item=Optional(text(64)), order=Optional(choice(SortOrder)))
+_sort: Final = record(item=Optional(text(64)), order=Optional(choice(SortOrder, BadSort)))
 
 
 def _page(border: Check) -> Check:
     return record(
         id=Optional(border),
-        direction=Optional(choice(ListDirection)),
-        limit=Optional(integer(0, d.WIRE_PAGE)),
+        direction=Optional(choice(ListDirection, BadPage)),
+        limit=Optional(integer(0, d.WIRE_PAGE, BadPage)),
     )
 
 
@@ -136,9 +141,7 @@ ACCESS: Final = record(
     host_keys=Optional(list_of(_line, 16)),
     expires=Optional(instant),
 )
-_checks: Final = list_of(
-    record(name=_name, ok=boolean, detail=Optional(text(4096))), d.WIRE_PAGE
-)
+_checks: Final = list_of(record(name=_name, ok=boolean, detail=Optional(text(4096))), d.WIRE_PAGE)
 _kept_job: Final = record(id=_id, epoch=_count, remaining_s=number(), end_rev=_count)
 
 HELLO: Final = CallType(
@@ -164,10 +167,10 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
     "requests.new": CallType(
         record(
             caps=_caps,
-            priority=integer(),
+            priority=_priority,
             valid_after=Optional(instant),
             deadline=Optional(instant),
-            job_timeout_s=Optional(number()),
+            job_timeout_s=Optional(seconds()),
             groups=Optional(_groups),
             note=Optional(text(d.NOTE_BYTES)),
             token=Optional(_token),
@@ -178,18 +181,18 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
         record(id=_id),
         Again.TOKENED,
     ),
-    "requests.close": CallType(record(id=_id), _nothing, Again.ALWAYS),
+    "requests.close": CallType(record(id=_any_id), _nothing, Again.ALWAYS),
     "requests.update": CallType(
         record(
-            id=_id,
-            priority=Optional(integer()),
+            id=_any_id,
+            priority=Optional(_priority),
             valid_after=Optional(instant),
             deadline=Optional(instant),
         ),
         _nothing,
         Again.ALWAYS,
     ),
-    "requests.get": CallType(record(id=_id), record(request=REQUEST), Again.ALWAYS),
+    "requests.get": CallType(record(id=_any_id), record(request=REQUEST), Again.ALWAYS),
     "requests.list": CallType(
         record(
             filter=Optional(
@@ -201,16 +204,16 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
                 )
             ),
             sort=Optional(_sort),
-            page=Optional(_page(integer(0))),
+            page=Optional(_page(_any_id)),
         ),
         record(requests=list_of(REQUEST, d.WIRE_PAGE), total=_count, remaining=_count),
         Again.ALWAYS,
     ),
     "requests.acquire": CallType(
-        record(id=_id, timeout_s=Optional(_seconds)), record(access=ACCESS), Again.ALWAYS
+        record(id=_any_id, timeout_s=Optional(_seconds)), record(access=ACCESS), Again.ALWAYS
     ),
     "requests.prolong": CallType(
-        record(id=_id, token=Optional(_token)),
+        record(id=_any_id, token=Optional(_token)),
         record(timeout=instant, prolongs_left=integer()),
         Again.TOKENED,
     ),
@@ -220,24 +223,24 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
                 record(groups=Optional(_names), caps=Optional(_caps), states=Optional(_states))
             ),
             sort=Optional(_sort),
-            page=Optional(_page(text(d.CAP_VALUE_BYTES))),
+            page=Optional(_page(_any_uuid)),
         ),
         record(workers=list_of(WORKER, d.WIRE_PAGE), total=_count, remaining=_count),
         Again.ALWAYS,
     ),
-    "workers.get": CallType(record(worker_uuid=_uuid), record(worker=WORKER), Again.ALWAYS),
+    "workers.get": CallType(record(worker_uuid=_any_uuid), record(worker=WORKER), Again.ALWAYS),
     "workers.set_state": CallType(
         record(
-            worker_uuid=_uuid,
+            worker_uuid=_any_uuid,
             state=choice(WorkerState),
             reason=Optional(_reason),
             drain=Optional(boolean),
         ),
         _nothing,
     ),
-    "workers.set_groups": CallType(record(worker_uuid=_uuid, groups=_groups), _nothing),
-    "workers.check": CallType(record(worker_uuid=_uuid), record(checks=_checks)),
-    "workers.deregister": CallType(record(worker_uuid=_uuid), _nothing),
+    "workers.set_groups": CallType(record(worker_uuid=_any_uuid, groups=_groups), _nothing),
+    "workers.check": CallType(record(worker_uuid=_any_uuid), record(checks=_checks)),
+    "workers.deregister": CallType(record(worker_uuid=_any_uuid), _nothing),
     "events.subscribe": CallType(
         record(
             kinds=Optional(_kinds),
@@ -262,11 +265,9 @@ WORKER_CALLS: Final[Mapping[str, CallType]] = {
             job=Optional(_kept_job),
             ended=Optional(record(id=_id, epoch=_count, reason_code=text(64))),
         ),
-        record(
-            worker=_uuid, epoch=_epoch, job=Optional(_kept_job), first=Optional(boolean)
-        ),
+        record(worker=_uuid, epoch=_epoch, job=Optional(_kept_job), first=Optional(boolean)),
     ),
-    "superviser.set_fail": CallType(record(worker_uuid=_uuid, reason=_reason), _nothing),
+    "superviser.set_fail": CallType(record(worker_uuid=_any_uuid, reason=_reason), _nothing),
     "ping": PING,
 }
 
@@ -278,9 +279,9 @@ DRYAD_CALLS: Final[Mapping[str, CallType]] = {
     "dryad.lease": CallType(
         record(epoch=_epoch, id=_id, remaining_s=number(), end_rev=integer(0, INT_MOST)), _nothing
     ),
-    "dryad.put_in_maintenance": CallType(record(epoch=_epoch, msg=_reason), _nothing),
+    "dryad.put_in_maintenance": CallType(record(epoch=_epoch, msg=_line), _nothing),
     "dryad.healthcheck": CallType(_nothing, record(checks=_checks)),
-    "dryad.end_session": CallType(record(epoch=_epoch, reason=_reason), _nothing),
+    "dryad.end_session": CallType(record(epoch=_epoch, reason=_line), _nothing),
     "ping": PING,
 }
 

@@ -40,7 +40,7 @@ class BorutaError(Exception):
     code: ClassVar[str] = "internal"
     exit_status: ClassVar[int] = 1
 
-    def __init__(self, message: str = "", **details: object) -> None:
+    def __init__(self, message: str = "", /, **details: object) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
@@ -275,7 +275,7 @@ class Unavailable(BorutaError):
     code = "unreachable"
     exit_status = 9
 
-    def __init__(self, message: str = "", **details: object) -> None:
+    def __init__(self, message: str = "", /, **details: object) -> None:
         details.setdefault("retry_after_s", 1.0)
         super().__init__(message, **details)
 
@@ -349,5 +349,5 @@ def error_from(code: str, message: str, details: dict[str, object] | None = None
         details: plain values, kept as they are.
     """
     kind = ERRORS.get(code, InternalLogicError)
-    safe = {str(key): value for key, value in (details or {}).items() if key != "message"}
+    safe = {str(key): value for key, value in (details or {}).items()}
     return kind(message, **safe)

@@ -156,7 +156,9 @@ class Tunnel:
                 self._told = True
                 log.warning(
                     "board_not_reached request=%s address=%s error=%s",
-                    self._label, self._target, error,
+                    self._label,
+                    self._target,
+                    error,
                 )
 
 
