@@ -1,0 +1,21 @@
+"""An answer that comes later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.runtime.future import Future
+
+
+class Deferred:
+    """What a handler returns so that its asker gets the answer of `future` when that comes.
+
+    Returning the future itself would answer with the future, as in Pykka. If the actor stops
+    before it has set a future that it made itself, the asker gets ActorDeadError.
+    """
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: Future) -> None:
+        self.future = future

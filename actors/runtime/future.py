@@ -1,0 +1,392 @@
+"""The answer to a message, now or later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sys
+import threading
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import pykka
+
+from actors.runtime.clocks import monotonic
+from actors.runtime.current import current, refuse_blocking, running_loop
+from actors.runtime.errors import NeverSet, WouldBlock
+
+if TYPE_CHECKING:
+    from actors.runtime.dispatcher import Dispatcher
+
+ExcInfo: TypeAlias = "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]"
+log = logging.getLogger("actors.runtime")
+
+# One lock for all futures: it is held for a few assignments only, and a lock for each would cost
+# more than the rest of the future. Reentrant, since a finaliser may run, and set one, anywhere.
+settling: Final = threading.RLock()
+
+PENDING, VALUE, ERROR, CANCELLED = range(4)
+
+
+class Hook:
+    """What computes the value of a future when it is asked for.
+
+    Attributes:
+        compute: takes the time-out that is left, in seconds.
+        needs: the futures it reads; None if that is not known.
+    """
+
+    __slots__ = ("compute", "lock", "needs")
+
+    def __init__(
+        self,
+        compute: Callable[[float | None], Any],
+        needs: tuple[pykka.Future[Any], ...] | None = None,
+    ) -> None:
+        self.compute = compute
+        self.needs = needs
+        self.lock = threading.Lock()
+
+
+class Future(pykka.Future[Any]):
+    """A `pykka.Future` for one dispatcher: blocking from other threads, awaitable on a loop.
+
+    `get()` that would block raises WouldBlock on a dispatcher's own thread; on a future of a
+    simulation it runs the simulation meanwhile. Setting a future twice raises queue.Full, as in
+    Pykka; setting one that was cancelled does nothing.
+
+    Args:
+        dispatcher: what has to run while somebody waits; default: the one whose turn this is.
+    """
+
+    __slots__ = ("_dispatcher", "_hook", "_state", "_value", "_waiters", "asked")
+
+    def __init__(self, dispatcher: Dispatcher | None = None) -> None:
+        # pykka.Future.__init__ is left out: it would add a dict to each of them.
+        self._dispatcher = current.dispatcher if dispatcher is None else dispatcher
+        self._state = PENDING
+        self._value: Any = None
+        self._waiters: list[Callable[[], None]] | None = None
+        self._hook: Hook | None = None
+        self.asked = False  # made by ask(): whoever was asked will answer
+
+    # --- setting
+    def set(self, value: Any | None = None) -> None:
+        """Sets the value.
+
+        Raises:
+            queue.Full: it has one, or a hook.
+        """
+        if not self.answer(value) and self._state != CANCELLED:
+            raise queue.Full
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        """Sets an error; the one being handled, if none is given.
+
+        Raises:
+            queue.Full: it has a value, or a hook.
+        """
+        assert exc_info is None or len(exc_info) == 3
+        error = sys.exc_info() if exc_info is None else exc_info
+        if not self._settle(ERROR, error) and self._state != CANCELLED:
+            raise queue.Full
+
+    def set_get_hook(self, func: Callable[[float | None], Any]) -> None:
+        """Lets `func` compute the value when it is asked for, once.
+
+        Args:
+            func: takes get()'s time-out in seconds, or None.
+
+        Raises:
+            queue.Full: it has a value.
+        """
+        self._set_hook(Hook(func))
+
+    def answer(self, value: Any | None = None) -> bool:
+        """Sets the value, unless there is one; whether it did."""
+        return self._settle(VALUE, value)
+
+    def answer_error(self, error: BaseException) -> bool:
+        """Sets an error, unless there is an answer; whether it did."""
+        return self._settle(ERROR, (type(error), error, error.__traceback__))
+
+    def cancel(self) -> bool:
+        """Gives the answer up: a message not yet handled is withdrawn, `set` does nothing more.
+
+        Returns:
+            False if there was an answer already.
+        """
+        return self._settle(CANCELLED, None, hooked=True)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._state == CANCELLED
+
+    @property
+    def done(self) -> bool:
+        """Whether `get()` has an answer at once; a hook counts as none until it has run."""
+        return self._state != PENDING
+
+    def _settle(self, state: int, value: Any, hooked: bool = False) -> bool:
+        with settling:
+            if self._state != PENDING or (self._hook is not None and not hooked):
+                return False
+            self._value = value
+            self._state = state
+            waiters, self._waiters = self._waiters, None
+        if waiters is not None:
+            _call(waiters)
+        return True
+
+    def _set_hook(self, hook: Hook) -> None:
+        with settling:
+            if self._state != PENDING:
+                raise queue.Full
+            self._hook = hook
+            waiters, self._waiters = self._waiters, None
+        if waiters is not None:
+            _call(waiters)
+
+    # --- getting
+    def get(self, *, timeout: float | None = None) -> Any:
+        """The value, or its error is raised.
+
+        Args:
+            timeout: seconds; 0 looks without waiting, None waits for ever.
+
+        Raises:
+            pykka.Timeout: there was no answer in time.
+            WouldBlock: it would wait on a dispatcher's own thread.
+            NeverSet: nothing that is left to run in a simulation can answer.
+            asyncio.CancelledError: it was cancelled.
+        """
+        while self._state == PENDING:
+            if self._hook is not None:
+                return self._evaluate(self._hook, timeout)
+            if not self._wait(timeout):
+                raise pykka.Timeout(f"{timeout} seconds")
+        return self._result()
+
+    def _result(self) -> Any:
+        if self._state == VALUE:
+            return self._value
+        if self._state == CANCELLED:
+            raise asyncio.CancelledError("the future was cancelled")
+        kind, error, traceback = self._value
+        if error is None:
+            error = kind()
+        raise error.with_traceback(traceback)
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Blocks until something happened to this future; False after `timeout` seconds."""
+        if timeout is not None and timeout <= 0:
+            return self.done
+        dispatcher = self._dispatcher
+        simulated = dispatcher is not None and dispatcher.simulated
+        if current.turn is not None or not simulated:
+            try:
+                refuse_blocking("get()")
+            except WouldBlock:
+                if self.asked:
+                    self.cancel()  # nothing was sent, as far as the one who asked can tell
+                raise
+        if dispatcher is not None and simulated:
+            return dispatcher.pump(lambda: self.done or self._hook is not None, timeout)
+        lock = threading.Lock()
+        lock.acquire()
+        if not self._add_waiter(lock.release):
+            return True
+        if lock.acquire(timeout=-1 if timeout is None else timeout):
+            return True
+        self._drop_waiter(lock.release)
+        return self.done
+
+    def _evaluate(self, hook: Hook, timeout: float | None) -> Any:
+        if hook.needs is not None:
+            now = self._now()
+            for need in hook.needs:
+                # The time-out counts for all of them together, not for each as in Pykka.
+                left = None if timeout is None else max(0.0, timeout - (self._now() - now))
+                _finish(need, left)
+        if not hook.lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise pykka.Timeout(f"{timeout} seconds")
+        try:
+            if self._state == PENDING:
+                self._settle(VALUE, hook.compute(timeout), hooked=True)
+        finally:
+            hook.lock.release()
+        return self._result()
+
+    def _now(self) -> float:
+        return monotonic() if self._dispatcher is None else self._dispatcher.now()
+
+    # --- waiting without blocking
+    def when_done(self, callback: Callable[[Future], None]) -> None:
+        """Calls back once there is an answer: at once if there is one, else where it is set.
+
+        The callback must not block. A hook over futures of this runtime is evaluated for it.
+        """
+
+        def changed() -> None:
+            if self._state == PENDING:
+                self.when_done(callback)
+            else:
+                callback(self)
+
+        if self._state == PENDING and self._hook is not None:
+            self._when_evaluated(self._hook, callback)
+        elif not self._add_waiter(changed):
+            changed()
+
+    def _when_evaluated(self, hook: Hook, callback: Callable[[Future], None]) -> None:
+        def evaluate() -> None:
+            try:
+                self._evaluate(hook, None)
+            except BaseException as error:  # a hook that raises is this future's error
+                self._settle(ERROR, (type(error), error, error.__traceback__), hooked=True)
+            callback(self)
+
+        if hook.needs is None or not all(isinstance(need, Future) for need in hook.needs):
+            # Somebody else's future can only be waited for by blocking.
+            threading.Thread(target=evaluate, name="boruta-hook", daemon=True).start()
+            return
+        left = [len(hook.needs)]
+
+        def one_done(_: Future) -> None:
+            with settling:
+                left[0] -= 1
+                last = left[0] == 0
+            if last:
+                evaluate()
+
+        for need in hook.needs:
+            assert isinstance(need, Future)
+            need.when_done(one_done)
+
+    def _add_waiter(self, waiter: Callable[[], None]) -> bool:
+        """False if there is nothing to wait for."""
+        with settling:
+            if self._state != PENDING or self._hook is not None:
+                return False
+            if self._waiters is None:
+                self._waiters = [waiter]
+            else:
+                self._waiters.append(waiter)
+            return True
+
+    def _drop_waiter(self, waiter: Callable[[], None]) -> None:
+        with settling:
+            if self._waiters is not None and waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Waits on an asyncio loop, or in a coroutine that a simulation runs; blocks neither."""
+        while self._state == PENDING:
+            dispatcher = self._dispatcher
+            if current.turn is not None and current.turn.simulated:
+                yield self
+            elif dispatcher is not None and dispatcher.simulated:
+                return self.get()
+            else:
+                yield from self._wait_on(asyncio.get_running_loop())
+        return self._result()
+
+    __iter__ = __await__
+
+    def _wait_on(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
+        waiter = loop.create_future()
+
+        def wake() -> None:
+            if running_loop() is loop:
+                _finish_waiter(waiter)
+            else:
+                try:
+                    loop.call_soon_threadsafe(_finish_waiter, waiter)
+                except RuntimeError:
+                    log.debug("an answer came after its asker's loop was closed")
+
+        if self._hook is not None:
+            self.when_done(lambda _: wake())
+        elif not self._add_waiter(wake):
+            return
+        try:
+            yield from waiter
+        finally:
+            self._drop_waiter(wake)
+
+    # --- derived futures
+    def _derived(self, compute: Callable[[], Any], *more: pykka.Future[Any]) -> Any:
+        future = self.__class__(self._dispatcher)
+        future._set_hook(Hook(lambda _: compute(), (self, *more)))
+        return future
+
+    def filter(self, func: Callable[[Any], bool]) -> Any:
+        """A future with only the items of this one's value for which `func` is true."""
+        return self._derived(lambda: [item for item in self.get() if func(item)])
+
+    def join(self, *futures: pykka.Future[Any]) -> Any:
+        """A future with the list of the values of this one and `futures`."""
+        return self._derived(lambda: [one.get() for one in (self, *futures)], *futures)
+
+    def map(self, func: Callable[[Any], Any]) -> Any:
+        """A future with what `func` makes of this one's value."""
+        return self._derived(lambda: func(self.get()))
+
+    def reduce(self, func: Callable[[Any, Any], Any], *args: Any) -> Any:
+        """A future with this one's items put together by `func` from the left."""
+
+        def compute() -> Any:
+            items = iter(self.get())
+            if args:
+                total = args[0]
+            else:
+                try:
+                    total = next(items)
+                except StopIteration:
+                    raise TypeError("reduce() of empty iterable with no initial value") from None
+            for item in items:
+                total = func(total, item)
+            return total
+
+        return self._derived(compute)
+
+    def stopped(self) -> Any:
+        """What `ActorRef.stop` answers: this future is the answer to the stop message."""
+
+        def compute() -> bool:
+            try:
+                self.get()
+            except pykka.ActorDeadError:
+                return False
+            return True
+
+        return self._derived(compute)
+
+
+def _call(waiters: list[Callable[[], None]]) -> None:
+    for waiter in waiters:
+        try:
+            waiter()
+        except BaseException:
+            log.exception("a callback of a future failed")
+
+
+def _finish(future: pykka.Future[Any], timeout: float | None) -> None:
+    """Waits for any future; whatever its answer is, it is not looked at."""
+    try:
+        future.get(timeout=timeout)
+    except pykka.Timeout:
+        if not (isinstance(future, Future) and future.done):
+            raise
+    except (WouldBlock, NeverSet):
+        raise
+    except Exception:
+        log.debug("a future that another one needs has an error")
+
+
+def _finish_waiter(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,222 @@
+"""Actors on an asyncio event loop, beside the sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pykka
+
+from actors.runtime.calls import Calls
+from actors.runtime.clocks import AnchoredClock, monotonic, stopwatch
+from actors.runtime.current import current, guarded, running_loop
+from actors.runtime.dispatcher import Dispatcher
+from actors.runtime.mailbox import Mailbox, refuse
+from actors.runtime.timers import TimerHandle
+from actors.runtime.turn import take
+from actors.runtime.urns import UrnSource
+
+ACTOR_MESSAGES = 32  # messages of one actor before the next one has its share
+TURN_MESSAGES = 256  # messages before the loop may look at its sockets
+TURN_S = 0.0005  # the same, by time: half of what a 1 ms timer may be late
+ARRIVALS = 10_000  # messages from other threads that one turn sorts into mailboxes, ~3 ms
+LONGEST_SLEEP_S = 1.0  # the loop's own clock stands still while the machine sleeps, ours does not
+
+
+class LoopDispatcher(Dispatcher):
+    """A dispatcher on an event loop (asyncio's or uvloop's).
+
+    Args:
+        loop: where everything runs; it need not run yet.
+        urns: names the actors.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, urns: UrnSource | None = None) -> None:
+        super().__init__(UrnSource() if urns is None else urns)
+        self._loop = loop
+        self._clock = AnchoredClock()
+        self._ready: deque[Mailbox | Calls] = deque()
+        self._scheduled = False  # the loop is going to call _turn
+        self._working = False
+        # What other threads send: (mailbox, message, reply), or (None, function, None).
+        self._arrivals: deque[tuple[Mailbox | None, Any, Any]] = deque()
+        self._woken = threading.Lock()  # held from the first arrival until the turn that it causes
+        self._sleep: asyncio.TimerHandle | None = None
+        guarded.add(loop)
+
+    # --- time and place
+    def now(self) -> float:
+        """Seconds since the machine started."""
+        return monotonic()
+
+    def utcnow(self) -> datetime:
+        """The date by the anchored clock."""
+        return self._clock.utcnow()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on the loop."""
+        return running_loop() is self._loop
+
+    # --- what comes in
+    def deliver(self, mailbox: Mailbox, message: Any, reply: pykka.Future[Any] | None) -> None:
+        """Brings a message to a mailbox.
+
+        Raises:
+            ActorDeadError: the loop is closed.
+        """
+        # While anything has arrived from elsewhere the loop's own messages queue behind it: they
+        # may be its consequence.
+        if running_loop() is self._loop and not self._arrivals:
+            self._accept(mailbox, message, reply)
+        else:
+            self._arrivals.append((mailbox, message, reply))
+            if self._woken.acquire(False):
+                self._wake()
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Calls `function` on the loop, in a turn of its own; from any thread."""
+        if running_loop() is self._loop and not self._arrivals:
+            self._accept_call(function)
+        else:
+            self._arrivals.append((None, function, None))
+            if self._woken.acquire(False):
+                self._wake()
+
+    def _set_timer(self, at: float, handle: TimerHandle) -> None:
+        if running_loop() is self._loop:
+            self._timers.add(at, handle)
+        else:
+            self._loop.call_soon_threadsafe(self._timers.add, at, handle)
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._wake_up)
+        except RuntimeError:  # the loop is closed: nothing will ever run there
+            if current.turn is self:  # but stop_all, which runs the turns itself
+                return
+            self.closed = True
+            self._woken.release()
+            while self._arrivals:
+                mailbox, message, reply = self._arrivals.popleft()
+                if mailbox is not None:
+                    refuse(message, reply, "an actor whose loop is closed")
+            raise pykka.ActorDeadError("the actor's event loop is closed") from None
+
+    # --- turns
+    def _make_ready(self, what: Mailbox | Calls) -> None:
+        self._ready.append(what)
+        if not self._scheduled and not self._working:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._loop.is_closed():
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._work()
+
+    def _wake_up(self) -> None:
+        if not self._scheduled:
+            self._work()
+
+    def _work(self) -> None:
+        """Does what is due, then gives each ready actor its share."""
+        self._working = True
+        before = current.dispatcher, current.turn
+        current.dispatcher = current.turn = self
+        try:
+            self._sort_arrivals()
+            next_timer = self._timers.next()
+            if next_timer is not None and next_timer <= (now := monotonic()):
+                self._run_due(now)
+            self._run_ready()
+        finally:
+            self.running = None
+            current.dispatcher, current.turn = before
+            self._working = False
+            if (self._ready or self._arrivals) and not self._scheduled:
+                self._schedule()
+
+    def _sort_arrivals(self) -> None:
+        arrivals = self._arrivals
+        # First let go, then look: what comes in after this asks for a turn of its own.
+        if self._woken.locked():
+            self._woken.release()
+        accept = self._accept
+        for _ in range(min(len(arrivals), ARRIVALS)):
+            mailbox, message, reply = arrivals.popleft()
+            if mailbox is None:
+                self._accept_call(message)
+            else:
+                accept(mailbox, message, reply)
+
+    def _run_ready(self) -> None:
+        ready = self._ready
+        began = stopwatch()
+        until = began + TURN_S
+        left = TURN_MESSAGES
+        while ready and left > 0:
+            what = ready.popleft()
+            most = min(left, ACTOR_MESSAGES)
+            if isinstance(what, Calls):
+                left -= what.take(self.watchdog, most, until)
+                if what.ready:
+                    ready.append(what)
+            else:
+                left -= take(self, what, most, until, began)
+                if what.queue:
+                    ready.append(what)
+            began = stopwatch()
+            if began >= until:
+                break
+
+    # --- timers
+    def _alarm(self) -> None:
+        if self._sleep is not None:
+            self._sleep.cancel()
+        at = self._timers.next()
+        if at is None:
+            self._sleep = None
+            return
+        delay = min(max(0.0, at - monotonic()), LONGEST_SLEEP_S)
+        self._sleep = self._loop.call_later(delay, self._timers_due)
+
+    def _timers_due(self) -> None:
+        self._sleep = None
+        if self._scheduled:
+            self._loop.call_soon(self._alarm)  # the turn that comes before it does what is due
+        else:
+            self._work()
+            self._alarm()
+
+    # --- the end
+    def stop_all(self) -> None:
+        """Stops every actor; from any thread, waiting until it is done."""
+        if current.turn is self:
+            self._ask_all_to_stop()
+        elif self.is_current or not self._loop.is_running():
+            self._stop_here()
+        else:
+            done = threading.Event()
+
+            def stop() -> None:
+                try:
+                    self._stop_here()
+                finally:
+                    done.set()
+
+            self._loop.call_soon_threadsafe(stop)
+            done.wait()
+
+    def _stop_here(self) -> None:
+        self._stop_newest_first(self._work)
+        if self._sleep is not None:
+            self._sleep.cancel()
+            self._sleep = None

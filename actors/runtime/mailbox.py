@@ -1,0 +1,152 @@
+"""What was sent to one actor and is not handled yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pykka
+
+from actors.runtime.future import Future
+
+if TYPE_CHECKING:
+    from pykka._envelope import Envelope
+
+    from actors.runtime.actor import LoopActor
+    from actors.runtime.dispatcher import Dispatcher
+
+NEW, IDLE, READY, CLOSED = range(4)
+
+
+class Start(NamedTuple):
+    """The first message of each actor."""
+
+
+START: Final = Start()
+
+
+class Mailbox:
+    """The messages of one actor, in the order of arrival.
+
+    It belongs to the dispatcher's thread; `put` may come from any. The deque exists only while
+    something is in it: an empty one has 760 bytes. A closed mailbox refuses: it answers.
+
+    Attributes:
+        state: NEW until the actor has started, READY while it waits for its turn, else IDLE;
+            CLOSED when it has stopped.
+        owed: answers that the actor promised with `Deferred`.
+    """
+
+    __slots__ = ("actor", "dispatcher", "owed", "queue", "state")
+
+    def __init__(self, dispatcher: Dispatcher | None) -> None:
+        self.dispatcher = dispatcher
+        self.actor: LoopActor | None = None
+        self.queue: deque[tuple[Any, Any]] | None = None
+        self.state = NEW
+        self.owed: dict[int, pykka.Future[Any]] | None = None
+
+    # --- Pykka's protocol of an inbox
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Takes a message, from any thread."""
+        self.send(envelope.message, envelope.reply_to)
+
+    def get(self) -> Envelope[Any]:
+        """The next message; for whoever looks in from outside, since the dispatcher does not.
+
+        Raises:
+            IndexError: there is none.
+        """
+        from pykka._envelope import Envelope
+
+        message, reply = (self.queue or deque()).popleft()
+        return Envelope(message, reply_to=reply)
+
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self.queue
+
+    # --- ours
+    def send(self, message: Any, reply: pykka.Future[Any] | None) -> None:
+        """Takes a message, from any thread."""
+        if self.dispatcher is None:  # not started: kept until it is
+            self.keep(message, reply)
+        else:
+            self.dispatcher.deliver(self, message, reply)
+
+    def keep(self, message: Any, reply: pykka.Future[Any] | None) -> None:
+        """Puts a message at the end; on the dispatcher's thread, or before the start."""
+        if self.queue is None:
+            self.queue = deque()
+        self.queue.append((message, reply))
+
+    def owe(self, reply: pykka.Future[Any], future: Future) -> None:
+        """The answer of `future` goes to `reply`, or ActorDeadError if the actor stops before."""
+        if not future.asked:
+            if self.owed is None:
+                self.owed = {}
+            self.owed[id(reply)] = reply
+
+        def pay(done: Future) -> None:
+            if self.owed is not None:
+                self.owed.pop(id(reply), None)
+            pass_on(done, reply)
+
+        future.when_done(pay)
+
+    def close(self, name: object) -> None:
+        """Refuses everything from now on and answers whoever still waits.
+
+        Args:
+            name: of the actor, as the errors show it.
+        """
+        self.state = CLOSED
+        left, self.queue = self.queue, None
+        for message, reply in left or ():
+            refuse(message, reply, name)
+        owed, self.owed = self.owed, None
+        for reply in (owed or {}).values():
+            refuse(None, reply, name)
+        self.actor = None
+
+
+def answer(reply: pykka.Future[Any], value: Any) -> None:
+    """Answers, unless somebody has done so; never raises."""
+    if isinstance(reply, Future):
+        reply.answer(value)
+        return
+    try:
+        reply.set(value)
+    except Exception:
+        return
+
+
+def answer_error(reply: pykka.Future[Any], error: BaseException) -> None:
+    """Answers with an error, unless there is an answer; never raises."""
+    if isinstance(reply, Future):
+        reply.answer_error(error)
+        return
+    try:
+        reply.set_exception((type(error), error, error.__traceback__))
+    except Exception:
+        return
+
+
+def refuse(message: Any, reply: pykka.Future[Any] | None, name: object) -> None:
+    """Answers for an actor that is gone: a stop succeeded, anything else did not."""
+    if reply is None:
+        return
+    if isinstance(message, pykka.messages._ActorStop):
+        answer(reply, None)
+    else:
+        answer_error(reply, pykka.ActorDeadError(f"{name} stopped before handling the message"))
+
+
+def pass_on(done: Future, reply: pykka.Future[Any]) -> None:
+    """Answers `reply` as `done` was answered."""
+    try:
+        value = done.get(timeout=0)
+    except BaseException as error:
+        answer_error(reply, error)
+    else:
+        answer(reply, value)

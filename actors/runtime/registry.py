@@ -1,0 +1,50 @@
+"""Who runs on a dispatcher, by URN; unlike Pykka's list it forgets in constant time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pykka
+
+    from actors.runtime.actor import LoopActor
+
+
+class Registry:
+    """The actors of one dispatcher in the order of their start. It keeps them alive."""
+
+    __slots__ = ("_actors",)
+
+    def __init__(self) -> None:
+        self._actors: dict[str, LoopActor] = {}
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def __contains__(self, urn: object) -> bool:
+        return urn in self._actors
+
+    def __iter__(self) -> Iterator[LoopActor]:
+        """A snapshot, oldest first."""
+        return iter(tuple(self._actors.values()))
+
+    def add(self, actor: LoopActor) -> None:
+        """The actor starts."""
+        self._actors[actor.actor_urn] = actor
+
+    def discard(self, actor: LoopActor) -> None:
+        """The actor is gone; forgetting it twice does nothing."""
+        self._actors.pop(actor.actor_urn, None)
+
+    def newest(self) -> LoopActor | None:
+        """The actor that started last."""
+        try:
+            return next(reversed(self._actors.values()))
+        except StopIteration:
+            return None
+
+    def get_by_urn(self, urn: str) -> pykka.ActorRef[Any] | None:
+        """The ref of a running actor."""
+        actor = self._actors.get(urn)
+        return None if actor is None else actor.actor_ref
