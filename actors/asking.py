@@ -20,7 +20,7 @@ class Asking:
         self._directory = system.directory
         self._caller = caller
 
-    async def _ask(self, ref: pykka.ActorRef | None, message: object, missing: str) -> Any:
+    async def _ask(self, ref: pykka.ActorRef[Any] | None, message: object, missing: str) -> Any:
         """The answer to `message`.
 
         Raises:

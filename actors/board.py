@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pykka
 
@@ -32,7 +33,7 @@ _log = logging.getLogger("boruta.worker")
 class Board:
     """The outward side of one worker. It keeps no state that the row has."""
 
-    def __init__(self, directory: Directory, ref: pykka.ActorRef, uuid: WorkerUUID) -> None:
+    def __init__(self, directory: Directory, ref: pykka.ActorRef[Any], uuid: WorkerUUID) -> None:
         self._directory = directory
         self._ref = ref
         self._uuid = uuid

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import pykka
 
@@ -98,9 +99,9 @@ class Directory:
         self.feed = ChangeFeed(life, dispatcher.utcnow)
         self.permits = Permits()
         self.presence: dict[WorkerUUID, Presence] = {}
-        self.requests: dict[ReqID, pykka.ActorRef] = {}
-        self.workers: dict[WorkerUUID, pykka.ActorRef] = {}
-        self.matcher: pykka.ActorRef | None = None
+        self.requests: dict[ReqID, pykka.ActorRef[Any]] = {}
+        self.workers: dict[WorkerUUID, pykka.ActorRef[Any]] = {}
+        self.matcher: pykka.ActorRef[Any] | None = None
         self.failed: Callable[[str, ReqID | WorkerUUID, BaseException], None] | None = None
         self.ended: deque[ReqID] = deque()
         self.live: Counter[str] = Counter()  # live requests by owner
@@ -133,7 +134,7 @@ class Directory:
             self.tell_worker(uuid, Gone(req_id, epoch))
         return False
 
-    def _tell(self, ref: pykka.ActorRef, message: object) -> bool:
+    def _tell(self, ref: pykka.ActorRef[Any], message: object) -> bool:
         try:
             ref.tell(message)
         except pykka.ActorDeadError:

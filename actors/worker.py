@@ -67,14 +67,14 @@ class WorkerActor(WorkerShell):
                     self._board.tell_lease(job)
             case SetState(state=state, reason=reason, drain=drain):
                 policy.check_admin(message.by)
-                row = worker.state_set(self._known, state, self._now, reason, drain)
-                self._change(row, reply, over=("maintenance", reason or "put in maintenance"))
+                changed = worker.state_set(self._known, state, self._now, reason, drain)
+                self._change(changed, reply, over=("maintenance", reason or "put in maintenance"))
             case SetGroups(groups=groups):
                 policy.check_admin(message.by)
                 self._change(worker.groups_set(self._known, groups), reply)
             case SetFail(reason=reason):
-                row = worker.reported(self._known, reason, self._now, self._job)
-                self._change(row, reply, over=("board_failed", row.reason))
+                failed = worker.reported(self._known, reason, self._now, self._job)
+                self._change(failed, reply, over=("board_failed", failed.reason))
             case RunCheck():
                 self._check(reply)
             case Deregister():

@@ -9,9 +9,10 @@ import re
 import secrets
 import shlex
 import subprocess
+import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
 
 from boruta.domain.errors import (
     BadRequest,
@@ -125,6 +126,35 @@ class Reservation:
         if check:
             found.check_returncode()
         return found
+
+    async def stream(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        stdin: int | None = None,
+        stdout: BinaryIO | None = None,
+        stderr: BinaryIO | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> int:
+        """Runs a command whose output goes where this process's goes, as it comes.
+
+        Args:
+            cmd: as for `run`.
+            stdin: a file descriptor that it reads from; None: nothing.
+            stdout: where its output goes; None: this process's own.
+            stderr: where its errors go; None: this process's own.
+            env: variables that it finds set.
+
+        Returns:
+            Its status; negative: the number of the signal that ended it.
+
+        Raises:
+            BoardLost: the board was lost meanwhile.
+        """
+        line = _shell_line(cmd, env)
+        out = sys.stdout.buffer if stdout is None else stdout
+        err = sys.stderr.buffer if stderr is None else stderr
+        return await self._guard(self._ssh().stream(line, stdin, out, err), "a command ran")
 
     async def put(self, local: str | os.PathLike[str], remote: str = "") -> None:
         """Copies a file, or a directory with all in it, to the board.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from subprocess import CompletedProcess
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from boruta import holding
 from boruta.domain.errors import BoardLost
@@ -79,6 +79,34 @@ class Reservation:
         """
         return self._loop.call(
             lambda: self._core.run(cmd, timeout=timeout, check=check, input=input, env=env)
+        )
+
+    def stream(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        stdin: int | None = None,
+        stdout: BinaryIO | None = None,
+        stderr: BinaryIO | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> int:
+        """Runs a command whose output goes where this process's goes, as it comes.
+
+        Args:
+            cmd: as for `run`.
+            stdin: a file descriptor that it reads from; None: nothing.
+            stdout: where its output goes; None: this process's own.
+            stderr: where its errors go; None: this process's own.
+            env: variables that it finds set.
+
+        Returns:
+            Its status; negative: the number of the signal that ended it.
+
+        Raises:
+            BoardLost: the board was lost meanwhile.
+        """
+        return self._loop.call(
+            lambda: self._core.stream(cmd, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
         )
 
     def put(self, local: str | os.PathLike[str], remote: str = "") -> None:

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
 import asyncssh
 
@@ -168,6 +168,27 @@ class SshLink:
         if status is None:
             raise LinkBroken("the connection ended before the command did")
         return Finished(status, stdout or b"", stderr or b"")
+
+    async def stream(
+        self, line: str, source: int | None, stdout: BinaryIO, stderr: BinaryIO
+    ) -> int:
+        """Runs one shell line with this process's own input and output; its return code.
+
+        Raises:
+            LinkBroken: the connection ended before the command did.
+        """
+        from boruta.streaming import joined
+
+        with translated():
+            stdin = asyncssh.DEVNULL if source is None else asyncssh.PIPE
+            process = await self._process(line, stdin=stdin)
+            try:
+                await joined(process, source, stdout, stderr)
+            finally:
+                _kill(process)
+        if process.returncode is None:
+            raise LinkBroken("the connection ended before the command did")
+        return process.returncode
 
     async def put(self, local: str | os.PathLike[str], remote: str) -> None:
         """Copies a file or a directory to the board, modes and times too."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from boruta.cli.output import print_requests, print_workers
-from boruta.cli.workers import holders
+from boruta.cli.output import print_requests
+from boruta.cli.workers import holders, print_workers
 from boruta.domain.errors import InternalLogicError
 from boruta.domain.types import ReqInfo, ReqState, WorkerInfo, WorkerState
 
@@ -35,7 +35,7 @@ def demo() -> None:
     _say("a server starts, in a directory of its own that goes when this ends")
     with Farm() as farm:
         _step(f"boruta server    {farm.url}")
-        _say(f"{BOARDS} simulated boards register, are enabled and prepared: real agents, real keys")
+        _say(f"{BOARDS} simulated boards register and are prepared: real agents, real keys")
         boards = farm.simulate(BOARDS, caps={"arch": "armv7l", "device_type": "demo"})
         with connect(data=farm.data) as client:
             _show_workers(client)
@@ -54,14 +54,15 @@ def _story(client: Client, boards: list[str]) -> None:
     _say("a command runs on a board, over SSH with a key made for this job alone")
     with client.attach(first[0]) as board:
         done = board.run("echo $USER@$(uname -n), home $HOME; exit 7")
-        _step(f"boruta exec {first[0]} -- ...    {done.stdout.strip()}    exit status {done.returncode}")
+        said = done.stdout.strip()
+        _step(f"boruta exec {first[0]} -- ...    {said}    exit status {done.returncode}")
         _expect(done.returncode == 7, "the command's own exit status")
         new = board.prolong()
         _step(
             f"boruta prolong {first[0]}    ends {new.timeout:%H:%M:%S}Z, "
             f"{new.prolongs_left} prolongs left"
         )
-    _say("the job ends: its board is cleaned, gets a new key and goes to the more important request")
+    _say("the job ends: its board is cleaned and goes to the more important request")
     client.close_request(first[0])
     _until(client, late[1], lambda info: info.state is ReqState.INPROGRESS)
     _expect(client.get_request_info(late[0]).state is ReqState.WAIT, "priority 12 still waits")

@@ -64,7 +64,7 @@ def client() -> Iterator[Client]:
         found.close()
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`90`, `30m` or `1h30m`: seconds."""
 
     name = "duration"
@@ -81,7 +81,7 @@ class Duration(click.ParamType):
             self.fail(error.message, param, ctx)
 
 
-class Time(click.ParamType):
+class Time(click.ParamType[datetime]):
     """RFC 3339, or `+DURATION` from now."""
 
     name = "time"

@@ -153,6 +153,7 @@ REQUEST_HEAD: Final = ("ID", "STATE", "PRIO", "OWNER", "SINCE", "UNTIL", "WORKER
 def request_row(info: ReqInfo) -> list[str]:
     """A request's line: one column is either where it runs or why it waits or ended."""
     since = info.ended or info.started or info.created
+    until: datetime | None = None
     if info.state is ReqState.INPROGRESS and info.job is not None:
         where, until = info.job.worker_uuid, info.job.timeout
         if info.reason:
@@ -160,7 +161,7 @@ def request_row(info: ReqInfo) -> list[str]:
     elif info.queue is not None:
         where, until = f"#{info.queue.position}: {info.queue.why}", info.deadline
     else:
-        where, until = info.reason, None
+        where = info.reason
     return [
         str(info.id),
         info.state.value,

@@ -1,0 +1,65 @@
+"""A command on a board whose input and output are this process's own, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+if TYPE_CHECKING:
+    import asyncssh
+
+CHUNK: Final = 65536
+
+
+async def joined(
+    process: asyncssh.SSHClientProcess[bytes],
+    source: int | None,
+    stdout: BinaryIO,
+    stderr: BinaryIO,
+) -> None:
+    """Carries bytes both ways until the command has ended and all it wrote is here.
+
+    Args:
+        process: the command.
+        source: a file descriptor that it reads from; None: it was started without input.
+        stdout: where its output goes.
+        stderr: where its errors go.
+    """
+    if source is not None:
+        _feed(source, process.stdin, asyncio.get_running_loop())
+    await asyncio.gather(_pump(process.stdout, stdout), _pump(process.stderr, stderr))
+    await process.wait_closed()
+
+
+async def _pump(reader: asyncssh.SSHReader[bytes], sink: BinaryIO) -> None:
+    loop = asyncio.get_running_loop()
+    while data := await reader.read(CHUNK):
+        # A pipe that nobody reads blocks a thread, never the loop.
+        await loop.run_in_executor(None, _write, sink, data)
+
+
+def _write(sink: BinaryIO, data: bytes) -> None:
+    sink.write(data)
+    sink.flush()
+
+
+def _feed(
+    source: int, stdin: asyncssh.SSHWriter[bytes], loop: asyncio.AbstractEventLoop
+) -> None:
+    """Reads in a thread of its own: a terminal or a pipe may say nothing for ever."""
+
+    async def pass_on(data: bytes) -> None:
+        stdin.write(data)
+        await stdin.drain()
+
+    def read() -> None:
+        try:
+            while data := os.read(source, CHUNK):
+                asyncio.run_coroutine_threadsafe(pass_on(data), loop).result()
+            loop.call_soon_threadsafe(stdin.write_eof)
+        except Exception:
+            return  # the command has ended, and with it whoever would read on
+
+    threading.Thread(target=read, name="boruta-stdin", daemon=True).start()
