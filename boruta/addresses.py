@@ -17,8 +17,8 @@ def read_bind(text: str) -> str:
     """A ZeroMQ address to bind to, in full.
 
     Args:
-        text: ``tcp://HOST:PORT`` or ``HOST:PORT``; HOST is an address, ``*`` (every interface),
-            ``localhost`` or the name of an interface; port 0 takes a free one.
+        text: ``tcp://HOST:PORT`` or ``HOST:PORT``; HOST is an address (IPv6 in brackets), ``*``
+            (every interface) or ``localhost``; port 0 takes a free one.
 
     Raises:
         ValueError: it is none; the text says what is allowed.
@@ -29,12 +29,12 @@ def read_bind(text: str) -> str:
     host, port = found.groups()
     if int(port) > 65535:
         raise ValueError(f"{text!r}: port {port} is above 65535")
-    if host.startswith("["):
-        try:
-            ipaddress.IPv6Address(host[1:-1])
-        except ValueError:
-            raise ValueError(f"{text!r}: {host} is no IPv6 address; {_ALLOWED}") from None
     host = {"*": "0.0.0.0", "localhost": "127.0.0.1"}.get(host, host)
+    try:
+        bare = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        raise ValueError(f"{text!r}: {host!r} is no address of a machine; {_ALLOWED}") from None
+    host = f"[{bare}]" if bare.version == 6 else str(bare)
     return f"tcp://{host}:{int(port)}"
 
 
@@ -43,15 +43,25 @@ def host_of(url: str) -> str:
     return url.removeprefix("tcp://").rpartition(":")[0].strip("[]")
 
 
+def plain(url: str) -> str:
+    """The address with an IPv4 one as itself, not as IPv6 writes it (`::ffff:127.0.0.1`)."""
+    try:
+        mapped = ipaddress.IPv6Address(host_of(url)).ipv4_mapped
+    except ValueError:
+        return url
+    return url if mapped is None else f"tcp://{mapped}:{url.rpartition(':')[2]}"
+
+
 def is_loopback(url: str) -> bool:
     """Whether only this machine reaches the address."""
     try:
-        return ipaddress.ip_address(host_of(url)).is_loopback
+        return ipaddress.ip_address(host_of(plain(url))).is_loopback
     except ValueError:
-        return False  # an interface: whatever it is, it is not surely loopback
+        return False  # a name: whatever it is, it is not surely loopback
 
 
 def dialled(url: str) -> str:
     """The address under which this machine reaches what is bound to `url`."""
+    url = plain(url)
     loopback = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host_of(url))
     return url if loopback is None else f"tcp://{loopback}:{url.rpartition(':')[2]}"

@@ -14,9 +14,6 @@ from boruta.domain import defaults
 from boruta.domain.durations import parse_duration
 from boruta.domain.errors import BadConfig, BadTime
 from boruta.domain.types import WorkerState
-from boruta.profiles import ClientConfig as ClientConfig
-from boruta.profiles import Profile as Profile
-from boruta.profiles import load_client_config as load_client_config
 from boruta.tomlfile import TomlFile, kind
 
 _NOT_YET: Final = "not available in this version"

@@ -6,9 +6,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change, Gap
+from boruta.domain.interfaces import Subscription
+
+if TYPE_CHECKING:
+    from boruta.loops import LoopThread
 
 log = logging.getLogger("boruta.delivery")
 
@@ -20,53 +25,66 @@ class Lane:
         self._delivery = delivery
         self._deliver = deliver
         self._most = most
+        self._lock = threading.Lock()
         self._queue: deque[Change] = deque()
         self._gap: Gap | None = None
         self.closed = False
 
     def put(self, change: Change) -> None:
-        """Queues a change; never blocks."""
+        """Queues a change; never blocks for long."""
+        with self._lock:
+            if self.closed:
+                return
+            if len(self._queue) >= self._most:
+                self._gap = Gap(change.seq, change.at)
+                return
+            gap, self._gap = self._gap, None
+            queued = (change,) if gap is None else (gap, change)
+            self._queue.extend(queued)
+        for _ in queued:
+            self._delivery.wake(self)
+
+    def deliver_one(self) -> None:
+        """Delivers one change; a Gap too if what was lost would have been the next."""
+        with self._lock:
+            change = self._queue.popleft() if self._queue else None
+        if change is not None:
+            self._give(change)
+        with self._lock:
+            gap = None if self._queue else self._gap
+            if gap is not None:
+                self._gap = None
+        if gap is not None:
+            self._give(gap)
+
+    def _give(self, change: Change) -> None:
         if self.closed:
             return
-        if len(self._queue) >= self._most:
-            self._gap = Gap(change.seq, change.at)
-            return
-        if self._gap is not None:
-            self._queue.append(self._gap)
-            self._gap = None
-        self._queue.append(change)
-        self._delivery.wake(self)
-
-    def drain(self) -> None:
-        """Delivers what is queued; a subscriber that raises goes on with the next change."""
-        while not self.closed:
-            try:
-                change = self._queue.popleft()
-            except IndexError:
-                if self._gap is None:
-                    return
-                change, self._gap = self._gap, None
-            try:
-                self._deliver(change)
-            except Exception:
-                log.exception("a subscriber failed")
-                if _is_dead(self._deliver):
-                    self.closed = True
+        try:
+            self._deliver(change)
+        except BaseException:  # a SystemExit too must not stop the others' deliveries
+            if _is_dead(self._deliver):
+                log.info("subscriber_gone: its actor has stopped")
+                self.close()
+            else:
+                log.exception("subscriber_failed change=%s", type(change).__name__)
 
     def close(self) -> None:
         """Delivers no more."""
-        self.closed = True
-        self._queue.clear()
+        with self._lock:
+            self.closed = True
+            self._queue.clear()
+            self._gap = None
 
 
 def _is_dead(deliver: Callable[[Change], None]) -> bool:
     owner = getattr(deliver, "__self__", None)
     alive = getattr(owner, "is_alive", None)
-    return alive is not None and not alive()
+    return callable(alive) and not alive()
 
 
 class Delivery:
-    """The delivery thread of one farm."""
+    """A thread that hands changes to any number of subscribers, one change of each in turn."""
 
     def __init__(self, most: int = defaults.SUBSCRIBER_QUEUE) -> None:
         self._most = most
@@ -81,7 +99,7 @@ class Delivery:
         return Lane(self, deliver, self._most)
 
     def wake(self, lane: Lane) -> None:
-        """Something is queued."""
+        """One change more is queued there."""
         self._awake.append(lane)
         self._signal.release()
 
@@ -90,11 +108,25 @@ class Delivery:
             self._signal.acquire()
             if self._closed:
                 return
-            self._awake.popleft().drain()
+            self._awake.popleft().deliver_one()
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread; what is queued is dropped."""
         self._closed = True
         self._signal.release()
         if threading.current_thread() is not self._thread:
             self._thread.join(5.0)
+
+
+class Subscribed:
+    """A subscription; `close` ends it."""
+
+    def __init__(self, thread: LoopThread, inner: Subscription, lane: Lane) -> None:
+        self._thread = thread
+        self._inner = inner
+        self._lane = lane
+
+    def close(self) -> None:
+        """Delivers no more; idempotent."""
+        self._lane.close()
+        self._thread.tell(self._inner.close)

@@ -7,27 +7,20 @@ import atexit
 import contextlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change
-from boruta.domain.errors import (
-    BorutaError,
-    NotFoundError,
-    ShuttingDown,
-    TimedOut,
-)
+from boruta.domain.errors import BadRequest, ShuttingDown, TimedOut
 from boruta.domain.types import (
+    NOBODY,
     Caller,
     Priority,
     ReqID,
@@ -40,55 +33,27 @@ from boruta.domain.types import (
 if TYPE_CHECKING:
     import pykka
 
+    from boruta.agents import Agents
+    from boruta.blocking import BlockingRequests, BlockingWorkers
     from boruta.client import Client
     from boruta.config import ServerConfig
-    from boruta.delivery import Delivery
+    from boruta.delivery import Delivery, Subscribed
+    from boruta.domain.interfaces import Subscription
+    from boruta.loops import LoopThread
+    from boruta.refs import FarmActors
     from boruta.reservation import Reservation
     from boruta.serving import Running
 
-_SIMULATE_WITHIN_S = 60.0
-_open: weakref.WeakSet[Farm] = weakref.WeakSet()
-
-
-class FarmActors:
-    """Refs of the engine's own actors; they take the messages of `actors/messages.py`."""
-
-    def __init__(self, running: Running) -> None:
-        self._directory = running.engine.system.directory
-
-    @property
-    def matcher(self) -> pykka.ActorRef[Any]:
-        """The matcher."""
-        ref = self._directory.matcher
-        if ref is None:
-            raise ShuttingDown("the farm is closed")
-        return ref
-
-    def worker(self, uuid: WorkerUUID) -> pykka.ActorRef[Any]:
-        """The worker's actor.
-
-        Raises:
-            NotFoundError: no such worker.
-        """
-        try:
-            return self._directory.workers[uuid]
-        except KeyError:
-            raise NotFoundError(f"worker {uuid} not found") from None
-
-    def request(self, req_id: ReqID) -> pykka.ActorRef[Any]:
-        """The request's actor.
-
-        Raises:
-            NotFoundError: no such request, or it has ended.
-        """
-        try:
-            return self._directory.requests[req_id]
-        except KeyError:
-            raise NotFoundError(f"request {req_id} not found among the live ones") from None
+SIMULATE_WITHIN_S: Final = 60.0
+_CLOSE_GRACE_S: Final = 0.2  # for the goodbye to leave; all peers are on this machine
+_open: set[Farm] = set()  # those never closed are closed at exit
 
 
 class Farm:
     """A server in this process, on a thread and loop of its own; loopback only by default.
+
+    It may be used from any number of threads, and beside a running loop (Jupyter). One that is
+    never closed is closed at the interpreter's exit; in a forked child it is closed already.
 
     Args:
         data: the data directory; None makes a temporary one, removed at `close`.
@@ -106,49 +71,53 @@ class Farm:
         bind: str = "tcp://127.0.0.1:0",
         config: ServerConfig | str | os.PathLike[str] | None = None,
     ) -> None:
-        from boruta.serving import check_imports
+        from boruta.imports import check_imports
 
         check_imports()
+        from boruta.loops import LoopThread
+        from boruta.serving import farm_config
+
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._running: Running | None = None
+        self._client: Client | None = None
+        self._delivery: Delivery | None = None
+        self._agents: list[Agents] = []
         self._own_data = data is None
         self._data = Path(tempfile.mkdtemp(prefix="boruta-farm-") if data is None else data)
-        self._children: list[subprocess.Popen[str]] = []
-        self._delivery: Delivery | None = None
-        self._closed = False
-        self._lock = threading.Lock()
-        self._running: Running
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run_loop, name="boruta-farm", daemon=True)
-        self._thread.start()
+        self._thread: LoopThread | None = None
         try:
-            self._start(bind, config)
+            settings = farm_config(config, self._data.absolute(), bind)
+            self._thread = LoopThread(name="boruta-farm")
+            self._start(settings, self._thread)
         except BaseException:
             self.close()
             raise
         _open.add(self)
 
-    def _run_loop(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-
-    def _start(self, bind: str, config: ServerConfig | str | os.PathLike[str] | None) -> None:
+    def _start(self, settings: ServerConfig, thread: LoopThread) -> None:
         from boruta.client import Client
-        from boruta.serving import Running, farm_config
+        from boruta.serving import Running
 
-        settings = farm_config(config, self._data, bind)
-        self._running = self._call(Running.open(settings))
+        self._running = running = thread.call(
+            lambda: Running.open(settings), undo=lambda late: late.close(grace_s=0.0)
+        )
         caller = Caller("local", Role.ADMIN)
-        front = self._running.engine.front
-        self._client: Client = Client.in_process(
-            front.requests(caller), front.workers(caller), self._loop
+        front = running.engine.front
+        self._client = Client.in_process(
+            front.requests(caller),
+            front.workers(caller),
+            thread.loop,
+            feed=front.feed(caller),
+            info=front.info,
         )
 
-    def _call(self, coroutine: Any, timeout: float | None = 30.0) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
-
+    # --- what it is
     @property
     def url(self) -> str:
         """The ZeroMQ address under which clients and agents reach the farm."""
-        return self._running.url
+        return self._live.url
 
     @property
     def data(self) -> Path:
@@ -158,29 +127,42 @@ class Farm:
     @property
     def actors(self) -> FarmActors:
         """Refs of the engine's own actors."""
-        self._check_open()
-        return FarmActors(self._running)
+        from boruta.refs import FarmActors
+
+        return FarmActors(self._live.engine.system.directory)
 
     @property
-    def requests(self) -> Any:
+    def requests(self) -> BlockingRequests:
         """The seed's Requests."""
-        self._check_open()
-        return self._client.requests
+        return self._ours.requests
 
     @property
-    def workers(self) -> Any:
+    def workers(self) -> BlockingWorkers:
         """The seed's Workers."""
-        self._check_open()
-        return self._client.workers
+        return self._ours.workers
+
+    @property
+    def _live(self) -> Running:
+        running, thread = self._running, self._thread
+        if self._closed or running is None or thread is None or os.getpid() != self._pid:
+            raise ShuttingDown("the farm is closed: make a new Farm")
+        if running.stopped.is_set() or (
+            running.engine.stopped_from_outside and thread.call(running.surely_stopped)
+        ):
+            raise ShuttingDown(
+                "the farm is closed: its actors were stopped from outside "
+                "(pykka.ActorRegistry.stop_all stops every actor of the process): make a new Farm"
+            )
+        return running
 
     def _check_open(self) -> None:
-        if self._closed:
-            raise ShuttingDown("the farm is closed: make a new Farm")
-        if self._running.engine.stopped_from_outside:
-            raise ShuttingDown(
-                "the farm's actors were stopped from outside (pykka.ActorRegistry.stop_all): "
-                "make a new Farm"
-            )
+        _ = self._live
+
+    @property
+    def _ours(self) -> Client:
+        self._check_open()
+        assert self._client is not None
+        return self._client
 
     # --- boards
     def simulate(
@@ -189,7 +171,7 @@ class Farm:
         *,
         caps: Mapping[str, str] | None = None,
         groups: Sequence[str] = (),
-        timeout: float = _SIMULATE_WITHIN_S,
+        timeout: float = SIMULATE_WITHIN_S,
     ) -> list[WorkerUUID]:
         """Starts real agents with simulated boards in a process of their own.
 
@@ -203,64 +185,64 @@ class Farm:
             Their UUIDs, once all are IDLE.
 
         Raises:
-            TimedOut: they were not.
+            BadRequest: less than one.
+            BoardLost: their process ended.
+            TimedOut: they were not ready in time; those that are stay.
         """
+        from boruta.agents import Agents
+
+        if n < 1:
+            raise BadRequest(f"simulate: {n} boards (want 1 or more)")
         self._check_open()
-        command = [sys.executable, "-m", "dryad", "simulate", "-n", str(n)]
-        command += ["--data", str(self._data), "--exit-with-stdin"]
-        for key, value in (caps or {}).items():
-            command += ["-c", f"{key}={value}"]
-        for group in groups:
-            command += ["--group", group]
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._children.append(child)
-        assert child.stdout is not None
-        found = _read_uuids(child.stdout, child, n, timeout)
         until = time.monotonic() + timeout
-        for uuid in found:
-            self._wait_idle(uuid, until)
+        with self._lock:
+            if self._closed:
+                raise ShuttingDown("the farm is closed: make a new Farm")
+            agents = Agents(self._data, n, caps, groups)
+            self._agents.append(agents)
+        found = agents.uuids(timeout)
+        self._wait_idle(found, until)
         return found
 
-    def _wait_idle(self, uuid: WorkerUUID, until: float) -> None:
-        arrived = threading.Event()
-
-        def look(change: Change) -> None:
-            worker = getattr(change, "worker", None)
-            if worker is None or (worker.worker_uuid == uuid and worker.state is WorkerState.IDLE):
-                arrived.set()
-
-        with contextlib.closing(self.subscribe(look)):
-            while self._client.get_worker_info(uuid).state is not WorkerState.IDLE:
-                if not arrived.wait(max(0.0, until - time.monotonic())):
-                    info = self._client.get_worker_info(uuid)
+    def _wait_idle(self, uuids: Sequence[WorkerUUID], until: float) -> None:
+        changed = threading.Event()
+        waits = list(uuids)
+        with contextlib.closing(self.subscribe(lambda _: changed.set())):
+            while True:
+                infos = [self._ours.get_worker_info(uuid) for uuid in waits]
+                waits = [i.worker_uuid for i in infos if i.state is not WorkerState.IDLE]
+                if not waits:
+                    return
+                if not changed.wait(max(0.0, until - time.monotonic())):
+                    late = next(i for i in infos if i.worker_uuid == waits[0])
                     raise TimedOut(
-                        f"worker {uuid} is {info.state.value}, not IDLE, in time {info.reason}"
+                        f"{len(waits)} of {len(uuids)} boards are not IDLE in time: worker "
+                        f"{late.worker_uuid} is {late.state.value} ({late.reason or 'no reason'})"
                     )
-                arrived.clear()
+                changed.clear()
 
     # --- what a client does
     def reserve(self, caps: Mapping[str, str], **options: Any) -> Reservation:
         """A board with these capabilities; see `Client.reserve`."""
-        self._check_open()
-        return self._client.reserve(caps, **options)
+        return self._ours.reserve(caps, **options)
 
     def new_request(
         self,
         caps: Mapping[str, str],
         priority: Priority = defaults.PRIORITY,
-        owner: UserInfo = UserInfo(),
+        owner: UserInfo = NOBODY,
         valid_after: datetime | None = None,
         deadline: datetime | None = None,
         **options: Any,
     ) -> ReqID:
         """Queues a request; see `Requests.new_request`."""
-        self._check_open()
-        return self._client.new_request(caps, priority, owner, valid_after, deadline, **options)
+        return self._ours.new_request(caps, priority, owner, valid_after, deadline, **options)
 
     def __getattr__(self, name: str) -> Any:
+        # Only what the class does not have: the other methods of a Client.
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self._client, name)
+        return getattr(self._ours, name)
 
     def subscribe(
         self,
@@ -269,47 +251,68 @@ class Farm:
     ) -> Subscribed:
         """Tells an actor of yours, or calls you back, with each change.
 
-        All deliveries come on one thread; a subscriber that is too slow gets a `Gap`.
+        All deliveries come on one thread; a subscriber that is too slow gets a `Gap`. That of an
+        actor that has stopped ends.
 
         Args:
             target: a ref of any Pykka runtime, told; or a callable, called.
             kinds: only changes of these kinds.
         """
-        from boruta.delivery import Delivery
+        from boruta.delivery import Delivery, Subscribed
 
-        self._check_open()
-        if self._delivery is None:
-            self._delivery = Delivery()
-        deliver = target.tell if hasattr(target, "tell") else target
-        lane = self._delivery.lane(deliver)
-        feed = self._running.engine.system.directory.feed
+        running, thread = self._live, self._thread
+        assert thread is not None
+        with self._lock:
+            if self._delivery is None:
+                self._delivery = Delivery()
+            deliver = target.tell if hasattr(target, "tell") else target
+            lane = self._delivery.lane(deliver)
+        feed = running.engine.system.directory.feed
 
-        async def begin() -> Any:
-            return feed.subscribe(lane.put, kinds=kinds)[1]
+        async def begin() -> Subscription:
+            def put(change: Change) -> None:
+                lane.put(change)
+                if lane.closed:
+                    inner.close()
 
-        return Subscribed(self, self._call(begin()), lane)
+            _, inner = feed.subscribe(put, kinds=kinds)
+            return inner
+
+        return Subscribed(thread, thread.call(begin), lane)
 
     # --- the end
     def close(self) -> None:
-        """Ends agents, server and thread; idempotent, also from atexit."""
+        """Gives boards back, ends agents, server and thread; idempotent, also from atexit."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-        for child in self._children:
-            _end_child(child)
-        running = getattr(self, "_running", None)
-        if running is not None:
-            with contextlib.suppress(BorutaError, TimeoutError, RuntimeError):
-                self._call(running.close(), 10.0)
-        if self._delivery is not None:
-            self._delivery.close()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
-        if not self._thread.is_alive():
-            self._loop.close()
-        if self._own_data:
-            shutil.rmtree(self._data, ignore_errors=True)
+        _open.discard(self)
+        if os.getpid() != self._pid:
+            return  # a forked child: threads, agents and files are the parent's
+        for agents in self._agents:
+            agents.let_go()
+        try:
+            self._stop_server()
+        finally:
+            for agents in self._agents:
+                agents.end()
+            if self._delivery is not None:
+                self._delivery.close()
+            if self._own_data:
+                shutil.rmtree(self._data, ignore_errors=True)
+
+    def _stop_server(self) -> None:
+        thread, running = self._thread, self._running
+        if thread is None:
+            return
+        try:
+            if running is not None:
+                # Closed from one of its own threads, or by somebody who gave up: no harm.
+                with contextlib.suppress(ShuttingDown, asyncio.CancelledError):
+                    thread.call(lambda: running.close("the farm is closed", _CLOSE_GRACE_S))
+        finally:
+            thread.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -321,59 +324,6 @@ class Farm:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class Subscribed:
-    """A subscription; `close` ends it."""
-
-    def __init__(self, farm: Farm, inner: Any, lane: Any) -> None:
-        self._farm = farm
-        self._inner = inner
-        self._lane = lane
-
-    def close(self) -> None:
-        """Delivers no more."""
-        self._lane.close()
-        with contextlib.suppress(RuntimeError):
-            self._farm._loop.call_soon_threadsafe(self._inner.close)
-
-
-def _read_uuids(
-    stream: IO[str], child: subprocess.Popen[str], n: int, timeout: float
-) -> list[WorkerUUID]:
-    found: list[WorkerUUID] = []
-    done = threading.Event()
-
-    def read() -> None:
-        for line in stream:
-            words = line.split()
-            if words and len(found) < n:
-                found.append(words[0])
-                if len(found) == n:
-                    done.set()
-        done.set()
-
-    threading.Thread(target=read, name="boruta-farm-agents", daemon=True).start()
-    if not done.wait(timeout) or len(found) < n:
-        status = child.poll()
-        raise TimedOut(
-            f"{len(found)} of {n} agents registered in {timeout:g} s"
-            + ("" if status is None else f"; their process ended with status {status}")
-        )
-    return found
-
-
-def _end_child(child: subprocess.Popen[str]) -> None:
-    if child.stdin is not None:
-        with contextlib.suppress(OSError):
-            child.stdin.close()
-    try:
-        child.wait(5.0)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait(5.0)
-    if child.stdout is not None:
-        child.stdout.close()
 
 
 @atexit.register

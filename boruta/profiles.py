@@ -95,7 +95,7 @@ def _servers(file: TomlFile, where: tuple[str, ...], table: Mapping[str, Any]) -
     value = table.get("server", [])
     listed = value if isinstance(value, list) else [value]
     servers = tuple(_text(file, (*where, "server"), one) for one in listed)
-    if "server" in table and not all(servers):
+    if "server" in table and not (servers and all(servers)):
         raise file.error((*where, "server"), "want an address, as tcp://boruta.lab:7175, or a list")
     return servers
 

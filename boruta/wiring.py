@@ -14,7 +14,10 @@ from actors.directory import Rules
 from actors.front import EngineFront
 from actors.runtime import LoopDispatcher
 from actors.system import System
+from boruta.config import ServerConfig
 from boruta.domain.interfaces import Store
+from boruta.domain.request import Limits
+from boruta.domain.types import Caller
 from boruta.store.memory import MemoryStore
 from boruta.version import SOFTWARE
 from transport.server import Server
@@ -34,6 +37,24 @@ def session_key() -> tuple[str, str]:
     return private.decode(), public.decode()
 
 
+def rules_of(config: ServerConfig) -> Rules:
+    """What a lab has set, as the engine takes it."""
+    requests, workers = config.requests, config.workers
+    return Rules(
+        limits=Limits(
+            job_timeout_s=requests.job_timeout,
+            max_job_timeout_s=requests.max_job_timeout,
+            prolongs=requests.prolongs,
+            prolong_total_s=requests.prolong_total,
+        ),
+        unservable=requests.unservable,
+        initial=workers.initial,
+        auto_recover=workers.auto_recover,
+        grace_s=workers.grace,
+        access_host=config.server.access_host,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """How the engine is reached from outside.
@@ -45,7 +66,7 @@ class Edge:
     bind: str
     public_key: str
     secret_key: str
-    admit: Callable[[str], object | None]
+    admit: Callable[[str], Caller | None]
     insecure: bool = False
     board_networks: Sequence[str] = ()
     tunnel_host: str = "127.0.0.1"
@@ -95,6 +116,15 @@ class Engine:
         self.system.start()
         self.server.start()
         return self.server.url
+
+    @property
+    def stopped_from_outside(self) -> bool:
+        """Whether somebody else stopped our actors, by `pykka.ActorRegistry.stop_all`.
+
+        A matcher that failed is started anew in the next turn, so this is to be asked between two.
+        """
+        matcher = self.system.directory.matcher
+        return not self.system.closing and matcher is not None and not matcher.is_alive()
 
     async def stop(self, reason: str = "the server is stopping", grace_s: float = 1.0) -> None:
         """Tells the peers, then closes everything; idempotent."""

@@ -1,0 +1,128 @@
+"""The `boruta server` process: signals, logs and exit statuses round a `Running`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from boruta import logs
+from boruta.config import ServerConfig
+from boruta.domain.errors import BorutaError
+from boruta.serving import Running, check_imports, raise_files
+
+log = logging.getLogger("boruta.server")
+
+# What is made at the start lives as long as the process, and of what comes later most dies young:
+# full collections would only cost time (20 ms and more with 100,000 requests).
+GC_THRESHOLDS: Final = (20_000, 50, 50)
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def run(config: ServerConfig, reload: Callable[[], ServerConfig] | None = None) -> int:
+    """Runs a server until a signal ends it.
+
+    SIGTERM and SIGINT stop it cleanly, a second one at once; SIGHUP reads keys and configuration
+    again.
+
+    Args:
+        config: what it was told.
+        reload: reads the configuration again; raises as at the start.
+
+    Returns:
+        The exit status: 0 after a clean stop; an error's own, its text is on stderr then.
+    """
+    logs.set_up(config.log.level, config.log.format)
+    try:
+        check_imports()
+        raise_files()
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_Process(config, reload).run())
+    except BorutaError as error:
+        print(f"boruta: {error.message}   [{error.code}]", file=sys.stderr, flush=True)
+        return error.exit_status
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    made: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return made
+
+
+class _Process:
+    def __init__(self, config: ServerConfig, reload: Callable[[], ServerConfig] | None) -> None:
+        self._config = config
+        self._reload = reload
+        self._running: Running | None = None
+        self._stop = asyncio.Event()
+        self._signal: signal.Signals | None = None
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in _STOPS:
+            loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        self._running = running = await Running.open(self._config)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        log.info(
+            "server_started url=%s server_key=%s data=%s pid=%d",
+            running.url,
+            running.keys.server.public,
+            self._config.server.data,
+            os.getpid(),
+        )
+        await self._until_stopped(running)
+        outside = self._signal is None
+        why = "stopped by itself" if self._signal is None else self._signal.name
+        log.info("server_stopping reason=%s", why)
+        await running.close()
+        log.info("server_stopped")
+        return 1 if outside else 0
+
+    async def _until_stopped(self, running: Running) -> None:
+        waits = [asyncio.ensure_future(e.wait()) for e in (self._stop, running.stopped)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    def _on_stop(self, number: signal.Signals) -> None:
+        if self._signal is None:
+            self._signal = signal.Signals(number)
+            self._stop.set()
+            return
+        log.warning("server_stopped_at_once signal=%s", signal.Signals(number).name)
+        if self._running is not None:
+            self._running.forget()
+        logging.shutdown()
+        os._exit(128 + number)
+
+    def _on_hangup(self) -> None:
+        if self._running is None:
+            return
+        log.info("reloading")
+        self._running.look_at_keys()
+        if self._reload is None:
+            return
+        try:
+            config = self._reload()
+        except BorutaError as error:
+            log.error("config_refused error=%r: the old one goes on", error.message)
+            return
+        fixed = self._running.apply(config)
+        logs.set_level(config.log.level)
+        if config.log.format != self._config.log.format:
+            fixed.append("log.format")
+        if fixed:
+            log.warning("needs_restart keys=%s: these do not change while it runs", ",".join(fixed))
+        log.info("reloaded")

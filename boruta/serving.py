@@ -1,0 +1,249 @@
+"""A server on the running loop, from its data directory to its last word: what `boruta server` and
+`Farm` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from boruta import places
+from boruta.addresses import dialled, host_of, is_loopback, plain, read_bind
+from boruta.config import ServerConfig, load_server_config
+from boruta.domain.errors import BadConfig, BorutaError
+from boruta.guarded import make_private_dir, write_private
+from boruta.imports import check_imports as check_imports
+from boruta.keys import KeyRing
+from boruta.lock import DataLock
+
+if TYPE_CHECKING:
+    from boruta.wiring import Engine
+
+log = logging.getLogger("boruta.server")
+log.parent.addHandler(logging.NullHandler()) if log.parent else None
+
+KEYS_EVERY_S: Final = 0.4  # so that a change is acted on within 0.5 s
+# Of the time that looking at the key files takes, at most a tenth of the loop's: 10,000 peers are
+# looked at each 0.5 s.
+KEYS_SHARE: Final = 10
+# A board and its tunnel are two sockets, each client one; below this a hundred boards do not fit.
+FILES_WANTED: Final = 4096
+
+
+def farm_config(
+    config: ServerConfig | str | os.PathLike[str] | None, data: Path, bind: str
+) -> ServerConfig:
+    """The configuration of a `Farm`.
+
+    Args:
+        config: one that is made already, a path of a boruta.toml, or None for the defaults. What
+            lies in /etc or the user's home is not looked at.
+        data: the data directory; stands above the config's.
+        bind: the ZeroMQ address; stands above the config's.
+
+    Raises:
+        BadConfig: it cannot be used.
+    """
+    if config is None:
+        config = ServerConfig()
+    elif not isinstance(config, ServerConfig):
+        config = load_server_config(Path(config), os.environ)
+    try:
+        bind = read_bind(bind)
+    except ValueError as error:
+        raise BadConfig(f"bind: {error}") from None
+    return replace(config, server=replace(config.server, data=data, bind=bind))
+
+
+def raise_files() -> int:
+    """Raises the limit of open files as far as it may go; what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    if soft != resource.RLIM_INFINITY and soft < FILES_WANTED:
+        log.warning(
+            "few_files limit=%d wanted=%d: raise it with ulimit -n, or LimitNOFILE=",
+            soft,
+            FILES_WANTED,
+        )
+    return soft
+
+
+class Running:
+    """A started server; made by `open`, on the loop that it runs on."""
+
+    def __init__(
+        self, config: ServerConfig, lock: DataLock, keys: KeyRing, engine: Engine, url: str
+    ) -> None:
+        self.config = config
+        self.keys = keys
+        self.engine = engine
+        self.url = url
+        self.stopped = asyncio.Event()  # set when the engine has stopped, for whatever reason
+        self._lock = lock
+        self._closing: asyncio.Task[None] | None = None
+        self._watch = asyncio.get_running_loop().create_task(self._look(), name="boruta-keys")
+
+    @classmethod
+    async def open(cls, config: ServerConfig) -> Self:
+        """Starts a server.
+
+        Raises:
+            BadConfig: something of the configuration cannot be used.
+            NotPermitted: others can read or write the data directory or a key.
+            ActionRefused: another server works in this data directory.
+            BorutaError: the address is taken.
+        """
+        check_imports()
+        from boruta.wiring import Edge, Engine, rules_of
+
+        data = config.server.data
+        make_private_dir(data, "data directory")
+        lock = DataLock(data)
+        try:
+            keys = KeyRing.open(data)
+            bind = config.server.bind
+            edge = Edge(
+                bind=bind,
+                public_key=keys.server.public,
+                secret_key=keys.server.secret,
+                admit=keys.admit,
+                insecure=config.server.insecure,
+                board_networks=config.server.board_networks,
+                tunnel_host=host_of(bind),
+                tunnel_ports=config.server.tunnel_ports,
+                access_host=config.server.access_host,
+            )
+            engine = Engine(asyncio.get_running_loop(), edge, rules_of(config))
+        except BaseException:
+            lock.release()
+            raise
+        try:
+            bound = plain(engine.start())
+            running = cls(config, lock, keys, engine, dialled(bound))
+        except BaseException:
+            with contextlib.suppress(BorutaError):
+                await engine.stop("the server could not start", 0.0)
+            lock.release()
+            raise
+        running._announce(bound)
+        return running
+
+    def _announce(self, bound: str) -> None:
+        described = {
+            "pid": os.getpid(),
+            "url": self.url,
+            "server_key": self.keys.server.public,
+            "insecure": self.config.server.insecure,
+        }
+        try:
+            write_private(places.server_json(self.config.server.data), json.dumps(described) + "\n")
+        except OSError as error:
+            log.error(
+                "server_json_unwritten error=%r: local commands do not find this server", error
+            )
+        if self.config.server.insecure:
+            log.warning(
+                "insecure bind=%s: NO ENCRYPTION, EVERY PEER IS AN ADMIN: whoever reaches this "
+                "address may lend, take and stop every board",
+                bound,
+            )
+        elif not is_loopback(bound):
+            log.info("open bind=%s: other machines reach it; keys in %s are admitted",
+                     bound, places.keys_dir(self.config.server.data) / "peers")  # fmt: skip
+
+    # --- keys
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause = KEYS_EVERY_S
+        while True:
+            await asyncio.sleep(pause)
+            began = loop.time()
+            self.look_at_keys()
+            pause = max(KEYS_EVERY_S, KEYS_SHARE * (loop.time() - began))
+            if await self.surely_stopped():
+                log.error("stopped_from_outside: somebody else stopped our actors; closing")
+                loop.call_soon(self._close_soon, "its actors were stopped by the host program")
+                return
+
+    async def surely_stopped(self) -> bool:
+        """Whether somebody else stopped our actors: a failed one is there again in a few turns."""
+        for _ in range(5):
+            if not self.engine.stopped_from_outside:
+                return False
+            await asyncio.sleep(0)
+        return self.engine.stopped_from_outside
+
+    def look_at_keys(self) -> None:
+        """Acts on what has changed among the admitted keys since the last look."""
+        try:
+            changes = self.keys.poll()
+            for public in changes.cut:
+                cut = self.engine.server.revoke(public)
+                log.info("key_revoked key=%s connections=%d", public, cut)
+            for name in changes.removed:
+                log.info("key_removed name=%s", name)
+                self.engine.front.key_removed(name)
+            for name in changes.added:
+                log.info("key_added name=%s", name)
+        except Exception:
+            # Whatever it is, the next look must come.
+            log.exception("keys_failed")
+
+    # --- rules
+    def apply(self, config: ServerConfig) -> list[str]:
+        """Takes over what can change while the server runs.
+
+        Returns:
+            Keys that differ and need a restart.
+        """
+        from boruta.wiring import rules_of
+
+        fixed = [
+            f"server.{name}"
+            for name in config.server.__slots__
+            if getattr(config.server, name) != getattr(self.config.server, name)
+        ]
+        live = replace(
+            self.config, requests=config.requests, workers=config.workers, log=config.log
+        )
+        self.engine.system.directory.rules = rules_of(live)
+        self.config = live
+        return fixed
+
+    # --- the end
+    def _close_soon(self, reason: str) -> None:
+        self._begin_close(reason, 0.2)
+
+    def _begin_close(self, reason: str, grace_s: float) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(
+                self._close(reason, grace_s), name="boruta-close"
+            )
+        return self._closing
+
+    async def close(self, reason: str = "the server is stopping", grace_s: float = 1.0) -> None:
+        """Tells the peers, stops everything, frees the data directory; idempotent."""
+        await asyncio.shield(self._begin_close(reason, grace_s))
+
+    async def _close(self, reason: str, grace_s: float) -> None:
+        self._watch.cancel()
+        try:
+            await self.engine.stop(reason, grace_s)
+        finally:
+            self.forget()
+            self.stopped.set()
+
+    def forget(self) -> None:
+        """Takes server.json and the lock away; the last thing, also where there is no time."""
+        with contextlib.suppress(OSError):
+            places.server_json(self.config.server.data).unlink()
+        self._lock.release()
