@@ -85,11 +85,12 @@ class Input:
                 self.close()
                 return
             del self._kept[:sent]
-        self._resume()
         if self._ended:
             fd, self._fd = self._fd, None
             self._closed = True
             self._on_eof(fd)
+        else:
+            self._resume()  # last: it may deliver more, and the end, before it returns
 
     def _pause(self) -> None:
         if not self._paused:

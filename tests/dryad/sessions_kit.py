@@ -1,0 +1,161 @@
+"""A board's sessions with a holder's tools round them: real ssh, scp, sftp and rsync."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from dryad.sessions.embedded import EmbeddedSessions
+
+NAME = "holder"
+WITHIN_S = 20.0
+
+
+def tool(name: str) -> str:
+    """The path of a stock tool; the test is skipped where it is missing."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed on this machine")
+    return path
+
+
+@dataclass
+class Ended:
+    """How a stock tool ended."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+
+def make_key(directory: Path, name: str = "key") -> Path:
+    """A key pair in files; the public half has the ending .pub."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    path = directory / name
+    path.write_bytes(key.export_private_key())
+    path.chmod(0o600)
+    path.with_suffix(".pub").write_bytes(key.export_public_key())
+    return path
+
+
+@dataclass
+class Board:
+    """Sessions that listen, and the key that was let in."""
+
+    sessions: EmbeddedSessions
+    host: str
+    port: int
+    key: Path
+    directory: Path
+    logins: list[int] = field(default_factory=list)
+
+    async def let_in(self, epoch: int, key: Path | None = None) -> None:
+        """Lets a key in; `logins` gets the epoch at the first login."""
+        line = (key or self.key).with_suffix(".pub").read_text()
+        await self.sessions.let_in(epoch, line, lambda: self.logins.append(epoch))
+
+    def options(self, key: Path | None = None) -> list[str]:
+        """What every stock tool needs: nothing of the developer's own set-up."""
+        known = self.directory / "known_hosts"
+        lines = [f"[{self.host}]:{self.port} {line}\n" for line in self.sessions.host_keys]
+        known.write_text("".join(lines))
+        return [
+            *("-F", "none", "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes"),
+            *("-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"),
+            *("-o", f"IdentityFile={key or self.key}", "-o", "LogLevel=ERROR"),
+        ]
+
+    async def run(
+        self, *command: str, stdin: bytes | None = b"", env: dict[str, str] | None = None
+    ) -> Ended:
+        """Runs a command here."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        )
+        out, err = await asyncio.wait_for(process.communicate(stdin), WITHIN_S)
+        assert process.returncode is not None
+        return Ended(process.returncode, out, err)
+
+    async def ssh(
+        self,
+        *command: str,
+        stdin: bytes | None = b"",
+        options: Sequence[str] = (),
+        key: Path | None = None,
+        name: str = NAME,
+        env: dict[str, str] | None = None,
+    ) -> Ended:
+        """Stock ssh to the board."""
+        port = ("-p", str(self.port))
+        target = f"{name}@{self.host}"
+        return await self.run(
+            tool("ssh"), *self.options(key), *port, *options, target, *command, stdin=stdin, env=env
+        )
+
+    async def connect(
+        self, key: Path | None = None, name: str = NAME
+    ) -> asyncssh.SSHClientConnection:
+        """An asyncssh client that is logged in."""
+        return await asyncssh.connect(
+            self.host,
+            self.port,
+            username=name,
+            client_keys=[asyncssh.read_private_key(key or self.key)],
+            known_hosts=None,
+            agent_path=None,
+            config=[],
+        )
+
+
+@asynccontextmanager
+async def board(*, let_in: bool = True) -> AsyncIterator[Board]:
+    """Sessions on loopback with a key let in at epoch 1; everything is gone afterwards."""
+    # Short: the private home then lies in the data directory, as on a board.
+    directory = Path(tempfile.mkdtemp(prefix="bs-"))
+    sessions = EmbeddedSessions(
+        address="127.0.0.1:0",
+        data=directory,
+        username=NAME,
+        hardware_env={"BOARD_SOCKET": "/run/board"},
+    )
+    try:
+        host, _, port = (await sessions.start()).rpartition(":")
+        made = Board(sessions, host, int(port), make_key(directory), directory)
+        try:
+            if let_in:
+                await made.let_in(1)
+            yield made
+        finally:
+            await sessions.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Waits for something that no event tells; fails after `within_s`."""
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
