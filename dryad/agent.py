@@ -86,6 +86,10 @@ class Agent:
         """Who hears of faults (the board should be FAILED) and of news (register again)."""
         self._holding.on_fault, self._holding.on_news = on_fault, on_news
 
+    def report(self, reason: str) -> None:
+        """A fault was found: the board should be FAILED."""
+        self._holding.on_fault(reason)
+
     @property
     def epoch(self) -> Epoch:
         """The highest pair seen."""

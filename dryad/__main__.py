@@ -1,0 +1,8 @@
+"""`python -m dryad`."""
+
+from __future__ import annotations
+
+from dryad.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

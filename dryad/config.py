@@ -1,0 +1,285 @@
+"""dryad.toml, the environment and flags, as one typed configuration."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from boruta.domain.defaults import AGENT_SSH_PORT, ZMQ_PORT
+from boruta.domain.errors import BadConfig
+from boruta.domain.types import UUID_CAP
+from dryad import place
+from dryad.toml import TomlFile
+
+SESSIONS: Final = ("embedded",)
+HARDWARE: Final = ("none", "simulated")
+USERNAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # SAFETY, C3
+_ADDRESS: Final = re.compile(r"(?:tcp://)?(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]+)(?::(\d{1,5}))?")
+_SSH: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]*):(\d{1,5})")
+_TEXTS: Final = ("server_key", "key", "ssh_address", "sessions", "hardware", "data")
+_KEYS: Final = ("server", *_TEXTS, "trust_holders", "insecure", "caps", "user")
+# Keys of the original's dryad.conf: what they stand for here; None: read, and of no use to us.
+_OLD: Final[Mapping[str, str | None]] = {
+    "boruta_address": "server",
+    "listen_address": None,  # the agent dials, nobody dials it
+    "sdcard": None,
+    "stm_path": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """What an agent is told.
+
+    `server` has addresses as tcp://HOST:PORT; `server_key` is 40 Z85 characters or a file, `key`
+    the file of the agent's own pair; `caps` are without a UUID if none was given.
+    """
+
+    server: tuple[str, ...] = ()
+    server_key: str = ""
+    key: str = ""
+    ssh_address: str = f":{AGENT_SSH_PORT}"
+    sessions: str = "embedded"
+    trust_holders: bool = False
+    insecure: bool = False
+    hardware: str = "none"
+    data: Path = Path("/var/lib/dryad")
+    caps: Mapping[str, str] = field(default_factory=dict)
+    username: str = "boruta-user"
+
+
+def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> AgentConfig:
+    """The configuration: flags beat the environment, which beats the file.
+
+    Args:
+        path: the file; None takes the system's, if there is one.
+        environ: the environment.
+        flags: values of AgentConfig's fields; None says nothing.
+
+    Raises:
+        BadConfig: something cannot be used; names file, key, line and what is allowed.
+    """
+    if path is None:
+        path = next((one for one in (place.CONFIG, place.OLD_CONFIG) if one.exists()), None)
+    config = AgentConfig(data=place.agent_data(environ))
+    if path is not None:
+        config = _from_file(TomlFile(path), config)
+    names = {
+        "BORUTA_SERVER": "server", "BORUTA_SERVER_KEY": "server_key", "BORUTA_KEY": "key",
+    }
+    for variable, name in names.items():
+        if environ.get(variable):
+            config = _with(config, name, environ[variable], variable)
+    for name, value in flags.items():
+        if value is not None:
+            config = _with(config, name, value, "--" + name.replace("_", "-"))
+    return config
+
+
+def check_complete(config: AgentConfig) -> None:
+    """Whether an agent can run with it.
+
+    Raises:
+        BadConfig: it has no server, or lacks a key.
+    """
+    if not config.server:
+        raise BadConfig(
+            f"no server: set server = \"tcp://HOST:{ZMQ_PORT}\" in {place.CONFIG}, BORUTA_SERVER, "
+            "or --server"
+        )
+    if not config.insecure:
+        for name, what in (("server_key", "the server's public key"), ("key", "its own key file")):
+            if not getattr(config, name):
+                raise BadConfig(f"no {name}: an agent needs {what} (boruta key new makes a pair)")
+
+
+def check_trust(config: AgentConfig, environ: Mapping[str, str]) -> None:
+    """Whether holders may run as this agent's user (SAFETY, C2).
+
+    Raises:
+        BadConfig: they might reach what is not theirs, and nobody said that they may.
+    """
+    if config.sessions != "embedded" or config.trust_holders:
+        return
+    why = ""
+    data = place.readable_server_data(environ)
+    if os.geteuid() == 0:
+        why = "that is root"
+    elif data is not None:
+        why = f"who can read the server's keys in {data}"
+    elif not all(_is_loopback(url) for url in config.server):
+        why = "and the server serves more than this machine"
+    if why:
+        raise BadConfig(
+            "sessions = \"embedded\": holders run as the agent's user "
+            f"(uid {os.geteuid()}), {why}. Run the agent as a user of its own, or "
+            "allow it with trust_holders = true (--trust-holders)"
+        )
+
+
+def read_server(text: str) -> str:
+    """An address as tcp://HOST:PORT.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _ADDRESS.fullmatch(text.strip())
+    if found is None or int(found[2] or 1) > 65535:
+        raise ValueError(f"{text!r} is no address; want HOST:PORT or tcp://HOST:PORT")
+    return f"tcp://{found[1]}:{found[2] or ZMQ_PORT}"
+
+
+def cap_text(value: object) -> str:
+    """A scalar or a list of TOML as the text of a capability.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(cap_text(one) for one in value)
+    if isinstance(value, Mapping):
+        raise ValueError("want a text, a number, true, false or a list of them, not a table")
+    return str(value)
+
+
+def read_cap(word: str) -> tuple[str, str]:
+    """`key=value` as its two halves.
+
+    Raises:
+        ValueError: it is none.
+    """
+    key, equals, value = word.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"{word!r}: want key=value")
+    return key.strip(), value.strip()
+
+
+# --- one value after the other
+def _from_file(file: TomlFile, config: AgentConfig) -> AgentConfig:
+    old = file.path.suffix == ".conf" or bool(_OLD.keys() & file.values.keys())
+    for key, value in file.values.items():
+        name: str | None = key
+        if key in _OLD:
+            name = _OLD[key]
+            if not isinstance(value, str):
+                raise file.error("", key, f"want a text, not {_kind(value)}")
+            if name is None or not value:
+                continue
+        elif key == "caps":
+            config = replace(config, caps=_caps(file, value))
+            continue
+        elif key == "user":
+            config = replace(config, username=_user(file, value, config.username))
+            continue
+        elif key not in _KEYS:
+            if old:
+                continue  # the original ignores what it does not know
+            raise file.error("", key, "unknown key" + _meant(key, _KEYS))
+        assert name is not None
+        try:
+            config = _checked(config, name, value, file.path.parent)
+        except ValueError as error:
+            raise file.error("", key, str(error)) from None
+    return config
+
+
+def _with(config: AgentConfig, name: str, value: object, source: str) -> AgentConfig:
+    if name == "server" and isinstance(value, str):
+        value = [one for one in value.replace(",", " ").split() if one]
+    try:
+        return _checked(config, name, value, Path())
+    except ValueError as error:
+        raise BadConfig(f"{source}: {error}") from None
+
+
+def _checked(config: AgentConfig, name: str, value: Any, base: Path) -> AgentConfig:
+    if name == "caps":
+        return replace(config, caps={**config.caps, **value})
+    if name in ("trust_holders", "insecure"):
+        if not isinstance(value, bool):
+            raise ValueError(f"want true or false, not {_kind(value)}")
+        return replace(config, **{name: value})  # type: ignore[arg-type]
+    if name == "server":
+        return replace(config, server=_servers(value))
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ValueError(f"want a text, not {_kind(value)}")
+    text = str(value)
+    allowed = {"sessions": SESSIONS, "hardware": HARDWARE}.get(name)
+    if allowed is not None and text not in allowed:
+        raise ValueError(f"{text!r} (allowed: {', '.join(allowed)})")
+    if name == "ssh_address":
+        found = _SSH.fullmatch(text)
+        if found is None or int(found[2]) > 65535:
+            raise ValueError(f"{text!r} is no address with a port; want HOST:PORT or :PORT")
+    if name == "data":
+        return replace(config, data=base / Path(text).expanduser())
+    if name == "key" or (name == "server_key" and len(text) != 40):
+        text = str(base / Path(text).expanduser())
+    return replace(config, **{name: text})  # type: ignore[arg-type]
+
+
+def _servers(value: object) -> tuple[str, ...]:
+    several: list[Any] = value if isinstance(value, list) else [value]
+    if not several or not all(isinstance(one, str) for one in several):
+        raise ValueError(f"want an address or a list of them, not {_kind(value)}")
+    return tuple(read_server(one) for one in several)
+
+
+def _caps(file: TomlFile, value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise file.error("", "caps", f"want a table, [caps], not {_kind(value)}")
+    caps = {}
+    for key, one in value.items():
+        try:
+            caps[key] = cap_text(one)
+        except ValueError as error:
+            raise file.error("caps", key, str(error)) from None
+    if UUID_CAP in caps and not caps[UUID_CAP].strip():
+        del caps[UUID_CAP]  # as if none was given
+    return caps
+
+
+def _user(file: TomlFile, value: object, default: str) -> str:
+    if not isinstance(value, dict):
+        raise file.error("", "user", f"want a table, [user], not {_kind(value)}")
+    for key in value:
+        if key not in ("name", "groups"):
+            raise file.error("user", key, "unknown key" + _meant(key, ("name", "groups")))
+    groups = value.get("groups", [])
+    if not isinstance(groups, list) or not all(isinstance(one, str) for one in groups):
+        raise file.error("user", "groups", "want a list of texts")
+    name = value.get("name", default)
+    if not isinstance(name, str) or not USERNAME.fullmatch(name):
+        raise file.error("user", "name", f"{name!r} is no user name; want {USERNAME.pattern}")
+    return name
+
+
+def _meant(key: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, allowed, 1)
+    return (f"; did you mean {close[0]}?" if close else "") + f" (allowed: {', '.join(allowed)})"
+
+
+def _kind(value: object) -> str:
+    names: dict[type, str] = {
+        bool: "true or false", int: "a number", float: "a number", str: "an empty text",
+        list: "a list", dict: "a table",
+    }
+    return names.get(type(value), "a date or time")
+
+
+def _is_loopback(url: str) -> bool:
+    host = url.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

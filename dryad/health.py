@@ -1,0 +1,116 @@
+"""How a board is: disk, memory, its SSH, its hardware; and which faults take it out of service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from boruta.domain.types import Check
+from dryad.hardware.port import Hardware
+from dryad.logs import event
+from dryad.sessions.port import Sessions
+
+_log = logging.getLogger("dryad.health")
+
+DISK_LEAST: Final = 64 << 20  # bytes; a home and the lease file need some
+MEMORY_LEAST: Final = 32 << 20  # bytes; about what the agent takes with its first session
+ANSWER_WITHIN_S: Final = 10.0  # of its own SSH; a small board loads it at the first connection
+HARDWARE_WITHIN_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    check: Check
+    critical: bool = False
+
+
+class Health:
+    """Looks when it is asked to.
+
+    Args:
+        data: the agent's directory.
+        sessions: who may log in.
+        hardware: the board.
+        ssh_address: where its SSH listens; empty until it does.
+        on_fault: called with the reason when a critical fault is found.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        sessions: Sessions,
+        hardware: Hardware,
+        on_fault: Callable[[str], None],
+        meminfo: Path = Path("/proc/meminfo"),
+    ) -> None:
+        self.ssh_address = ""
+        self._data = data
+        self._sessions = sessions
+        self._hardware = hardware
+        self._on_fault = on_fault
+        self._meminfo = meminfo
+
+    async def look(self) -> tuple[Check, ...]:
+        """All findings; a critical fault is reported too."""
+        findings = [self._disk(), self._memory(), await self._ssh(), *await self._board()]
+        for finding in findings:
+            check = finding.check
+            if not check.ok:
+                event(
+                    _log, logging.WARNING, "check_failed", check=check.name, detail=check.detail
+                )
+        critical = [one.check for one in findings if one.critical and not one.check.ok]
+        if critical:
+            self._on_fault("; ".join(f"{check.name}: {check.detail}" for check in critical))
+        return tuple(finding.check for finding in findings)
+
+    def _disk(self) -> _Finding:
+        try:
+            found = os.statvfs(self._data)
+        except OSError as error:
+            return _Finding(Check("disk", False, f"{self._data}: {error.strerror}"), True)
+        free = found.f_bavail * found.f_frsize
+        detail = f"{free >> 20} MiB free in {self._data}"
+        # A holder who fills the disk is no reason to take the board from him: it is swept later.
+        return _Finding(Check("disk", free >= DISK_LEAST, detail), not self._sessions.active)
+
+    def _memory(self) -> _Finding:
+        try:
+            lines = self._meminfo.read_text(encoding="ascii").splitlines()
+            free = next(int(x.split()[1]) << 10 for x in lines if x.startswith("MemAvailable:"))
+        except (OSError, StopIteration, ValueError, IndexError):
+            return _Finding(Check("memory", True, "unknown"))
+        return _Finding(Check("memory", free >= MEMORY_LEAST, f"{free >> 20} MiB available"))
+
+    async def _ssh(self) -> _Finding:
+        host, _, port = self.ssh_address.rpartition(":")
+        host = host.strip("[]") or "127.0.0.1"
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                try:
+                    banner = await reader.readline()
+                finally:
+                    writer.close()
+                    with contextlib.suppress(OSError):
+                        await writer.wait_closed()
+        except (OSError, ValueError, TimeoutError) as error:
+            why = str(error) or "no answer in time"
+            return _Finding(Check("ssh", False, f"{self.ssh_address}: {why}"), True)
+        ok = banner.startswith(b"SSH-2.0-")
+        said = banner.decode("ascii", "replace").strip()
+        return _Finding(Check("ssh", ok, f"{self.ssh_address}: {said or 'hung up'}"), True)
+
+    async def _board(self) -> list[_Finding]:
+        try:
+            async with asyncio.timeout(HARDWARE_WITHIN_S):
+                return [_Finding(check, True) for check in await self._hardware.checks()]
+        except Exception as error:  # a driver's defect is a fault of the board
+            why = str(error) or type(error).__name__
+            return [_Finding(Check("hardware", False, why), True)]

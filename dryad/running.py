@@ -1,0 +1,186 @@
+"""One whole agent: sessions, hardware, memory and connection, put together and taken down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from boruta.domain.commands import Registered
+from boruta.domain.errors import BadConfig, Busy
+from boruta.domain.types import UUID_CAP, Capabilities
+from dryad.agent import Agent
+from dryad.clock import BootClock
+from dryad.config import AgentConfig
+from dryad.connection import Connection
+from dryad.hardware.port import Hardware, NoHardware
+from dryad.hardware.simulated import SimulatedHardware
+from dryad.health import Health
+from dryad.keys import load_pair, read_server_key
+from dryad.lease import LeaseFile
+from dryad.logs import event
+from dryad.place import kept_uuid, private_dir
+
+if TYPE_CHECKING:
+    from transport.client import Address, KeyPair
+
+_log = logging.getLogger("dryad")
+
+
+class DirectoryLock:
+    """Keeps a second agent out of a data directory; the kernel gives it back with the process.
+
+    Raises:
+        Busy: another process has it.
+        BadConfig: the lock file cannot be made.
+    """
+
+    def __init__(self, data: Path) -> None:
+        path = data / "lock"
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise BadConfig(f"{path}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            raise Busy(f"{data}: another agent uses this data directory") from None
+
+    def release(self) -> None:
+        """Another agent may have it; idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def hardware_named(kind: str, name: str) -> Hardware:
+    """The hardware that a config names."""
+    return SimulatedHardware(name) if kind == "simulated" else NoHardware()
+
+
+class RunningAgent:
+    """An agent with everything about it; make it by `start`."""
+
+    def __init__(
+        self, agent: Agent, connection: Connection, caps: Capabilities, ssh_address: str
+    ) -> None:
+        self.agent = agent
+        self.connection = connection
+        self.caps = caps
+        self.ssh_address = ssh_address
+
+    @classmethod
+    async def start(
+        cls,
+        *,
+        data: Path,
+        caps: Mapping[str, str],
+        ssh_address: str,
+        username: str,
+        hardware: Hardware,
+        servers: Sequence[Address],
+        keys: KeyPair | None,
+        insecure: bool = False,
+        on_registered: Callable[[Registered], None] | None = None,
+    ) -> Self:
+        """Sweeps, listens, and connects; it registers by itself, now and after each loss.
+
+        Args:
+            data: a private directory of its own, locked by the caller.
+            caps: a UUID is added where there is none.
+            ssh_address: where sessions listen.
+            username: who may log in.
+            hardware: the board.
+            servers: of one farm.
+            keys: the agent's pair.
+            insecure: the servers have no keys.
+            on_registered: called with each answer of the server.
+
+        Raises:
+            BorutaError: it cannot start; the text says why.
+        """
+        from dryad.sessions.embedded import EmbeddedSessions
+
+        full = Capabilities(caps if UUID_CAP in caps else {UUID_CAP: kept_uuid(data), **caps})
+        sessions = EmbeddedSessions(address=ssh_address, data=data, username=username)
+
+        def fault(reason: str) -> None:
+            agent.report(reason)
+
+        health = Health(data, sessions, hardware, fault)
+        agent = Agent(
+            sessions=sessions,
+            hardware=hardware,
+            check=health.look,
+            memory=LeaseFile(data / "lease"),
+            clock=BootClock(),
+        )
+        try:
+            address = await agent.start()
+        except BaseException:
+            await agent.close()
+            raise
+        health.ssh_address = address
+        connection = Connection(
+            agent,
+            caps=full,
+            ssh_address=address,
+            servers=servers,
+            keys=keys,
+            insecure=insecure,
+            on_registered=on_registered,
+        )
+        connection.open()
+        return cls(agent, connection, full, address)
+
+    async def close(self) -> None:
+        """Ends the session before the connection: the board is empty when the server sees it go."""
+        with contextlib.suppress(OSError):
+            await self.agent.close()
+        await self.connection.close()
+
+
+async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
+    """Runs one agent until `stop` is set.
+
+    Raises:
+        BorutaError: it cannot start.
+    """
+    from transport.client import Address
+
+    data = private_dir(config.data, "agent's data directory")
+    lock = DirectoryLock(data)
+    try:
+        server_key = "" if config.insecure else read_server_key(config.server_key)
+        keys = load_pair(Path(config.key)) if config.key else None
+        running = await RunningAgent.start(
+            data=data,
+            caps=config.caps,
+            ssh_address=config.ssh_address,
+            username=config.username,
+            hardware=hardware_named(config.hardware, "board"),
+            servers=[Address(url, server_key) for url in config.server],
+            keys=keys,
+            insecure=config.insecure,
+        )
+        event(
+            _log,
+            logging.INFO,
+            "running",
+            worker=running.caps[UUID_CAP],
+            ssh=running.ssh_address,
+            server=",".join(config.server),
+        )
+        try:
+            await stop.wait()
+        finally:
+            await running.close()
+        event(_log, logging.INFO, "stopped")
+    finally:
+        lock.release()

@@ -1,0 +1,50 @@
+"""A TOML file whose errors name file, line and key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from boruta.domain.errors import BadConfig
+
+
+class TomlFile:
+    """What stands in a file, and on which line.
+
+    Raises:
+        BadConfig: it cannot be read, or is no TOML.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._text = path.read_text(encoding="utf-8")
+            self.values: dict[str, Any] = tomllib.loads(self._text)
+        except tomllib.TOMLDecodeError as error:
+            raise BadConfig(f"{path}: {error}") from None
+        except (OSError, UnicodeDecodeError, RecursionError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise BadConfig(f"{path}: cannot be read: {why}") from None
+
+    def line(self, table: str, key: str) -> int | None:
+        """The line of a key, counted from 1; of its table where the key is not found."""
+        here, header = "", None
+        for number, line in enumerate(self._text.splitlines(), 1):
+            if found := re.match(r"\s*\[+\s*(.+?)\s*\]", line):
+                here = found[1].strip("\"'")
+                if here == (f"{table}.{key}" if table else key) or (table and here == table):
+                    header = header or number
+                continue
+            found = re.match(r"""\s*["']?([^"'=\s.]+)["']?\s*(\.[^=]*)?=""", line)
+            if found and here == table and found[1] == key:
+                return number
+        return header
+
+    def error(self, table: str, key: str, what: str) -> BadConfig:
+        """An error about a key, to be raised."""
+        line = self.line(table, key)
+        place = f"{self.path}, line {line}: " if line else f"{self.path}: "
+        name = f"[{table}] {key}" if table else key
+        return BadConfig(f"{place}{name}: {what}", file=str(self.path), key=name)
