@@ -19,7 +19,7 @@ VERSION: Final = 1
 _MOST_ITEMS: Final = 1000  # of an array or a map; 1 MB of 0x80 is 70 MB of objects otherwise
 _MOST_EXT: Final = 12  # the largest timestamp
 _ID_MOST: Final = (1 << 63) - 1
-_ERROR_TEXT: Final = 4096  # characters of an error's message; it is for people
+ERROR_TEXT: Final = 4096  # characters of an error's message; it is for people
 _LIMITS: Final = {
     "raw": False,
     "strict_map_key": True,
@@ -137,8 +137,7 @@ def encode(message: Message) -> bytes:
 
 
 def _error_frame(re: int, error: BorutaError) -> bytes:
-    text = error.message[:_ERROR_TEXT].encode("utf-8", "replace").decode()
-    said: dict[str, object] = {"code": error.code, "message": text, "details": {}}
+    said: dict[str, object] = {"code": error.code, "message": _printed(error.message, ERROR_TEXT)}
     try:
         return _frame({"v": VERSION, "re": re, "error": {**said, "details": error.details}})
     except (BadRequest, TooLarge):
@@ -146,15 +145,20 @@ def _error_frame(re: int, error: BorutaError) -> bytes:
         return _frame({"v": VERSION, "re": re, "error": said})
 
 
+def _printed(value: object, most: int) -> str:
+    return str(value)[:most].encode("utf-8", "replace").decode()
+
+
 def _sendable(details: Mapping[str, object]) -> dict[str, object]:
     """What can be sent of them, within half a frame; what msgpack cannot hold as text."""
     kept: dict[str, object] = {}
     room = FRAME_BYTES // 2
-    for key, value in details.items():
+    for name, value in details.items():
+        key = _printed(name, 100)
         try:
             size = len(pack({key: value}))
         except BadRequest:
-            value = f"{value!s:.200}".encode("utf-8", "replace").decode()
+            value = _printed(value, 200)
             size = len(pack({key: value}))
         if size <= room:
             kept[key] = value
@@ -208,11 +212,11 @@ def _with_times(found: object) -> object:
 def _whose(frame: bytes) -> int | None:
     """The call that an unreadable frame would have been: its id; 0 unknown; None for no call.
 
-    Only the outer map is looked at, and nothing is built of the rest.
+    Only the outer map is looked at: nothing is built of the rest, which may be over any limit.
     """
     ours: dict[str, object] = {}
     try:
-        reader = msgpack.Unpacker(max_buffer_size=FRAME_BYTES, ext_hook=_no_ext, **_LIMITS)
+        reader = msgpack.Unpacker(max_buffer_size=FRAME_BYTES, raw=False)
         reader.feed(frame)
         for _ in range(reader.read_map_header()):
             name = reader.unpack()
@@ -283,4 +287,4 @@ def _reply(found: Mapping[str, Any]) -> Reply | ErrorReply:
     if not isinstance(code, str) or not isinstance(message, str):
         raise Unreadable("error: want code and message as text", None)
     details = _map(error.get("details"), "error.details", None)
-    return ErrorReply(re, error_from(code, message[:_ERROR_TEXT], details))
+    return ErrorReply(re, error_from(code, message[:ERROR_TEXT], details))
