@@ -71,6 +71,13 @@ class SimDispatcher(Dispatcher):
         """Lets `seconds` pass, with everything that happens in them."""
         self._run(lambda: False, self._now + seconds)
 
+    def sleep(self, seconds: float) -> None:
+        """Stands for `time.sleep`: in a turn, the handler takes so long and nothing else runs."""
+        if current.turn is None:
+            self.advance(seconds)
+        else:
+            self._now += seconds
+
     def run_until(self, predicate: Callable[[], bool], within_s: float = FOREVER) -> None:
         """Runs until `predicate` holds, which is asked after each step.
 

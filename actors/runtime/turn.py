@@ -101,14 +101,23 @@ def _special(actor: LoopActor, message: Any, reply: pykka.Future[Any] | None) ->
 def _fail(
     actor: LoopActor, message: Any, reply: pykka.Future[Any] | None, error: BaseException
 ) -> None:
-    """As Pykka documents; what is not an Exception fails this actor, and no other."""
+    """As Pykka documents, but what is not an Exception stops this actor and no other.
+
+    Such an actor's on_stop is called, as in Pykka, and then on_failure: its owner hears of it.
+    """
     try:
         if reply is not None:
             answer_error(reply, error)
             if isinstance(error, Exception):
                 log.info("Exception returned from %s to caller:", actor, exc_info=error)
                 return
-        actor._handle_failure(type(error), error, error.__traceback__)
+        if isinstance(error, Exception):
+            actor._handle_failure(type(error), error, error.__traceback__)
+        else:
+            # Pykka's line, word for word: its suite looks for it. Its stop_all is left out.
+            log.debug(f"{error!r} in {actor}. Stopping all actors.")
+            actor._stop()
+            log.error("%r stopped %s, and no other actor", error, actor, exc_info=error)
         try:
             actor.on_failure(type(error), error, error.__traceback__)
         except BaseException as second:
