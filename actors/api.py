@@ -5,7 +5,6 @@ This is the outer facade: it checks what can be checked without state, and it al
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -34,7 +33,6 @@ from boruta.domain.errors import (
     NotFoundError,
     ShuttingDown,
     StoreUnavailable,
-    TimedOut,
     TokenConflict,
     Unservable,
 )
@@ -222,19 +220,19 @@ class RequestsApi(Asking):
         if timeout is not None and not timeout >= 0:
             raise BadTime(f"timeout: {timeout!r} (want seconds from 0, or none at all)")
         message = Acquire(self._caller, self._reached_at)
-        waits = self._row(req_id).state is ReqState.WAIT
+        late = None
+        if timeout is not None and self._row(req_id).state is ReqState.WAIT:
+            late = self._directory.dispatcher.call_later(
+                timeout, lambda: self._directory.tell_request(req_id, StopAcquiring(message, True))
+            )
         try:
-            async with asyncio.timeout(timeout if waits else None):
-                found: AccessInfo = await self._ask_request(
-                    req_id, message, lambda row: request.running(row, None)
-                )
-                return found
-        except TimeoutError:
-            raise TimedOut(
-                f"request {req_id} still waits after {timeout:g} s; boruta show {req_id} says why",
-                id=req_id,
-            ) from None
+            found: AccessInfo = await self._ask_request(
+                req_id, message, lambda row: request.running(row, None)
+            )
+            return found
         finally:
+            if late is not None:
+                late.cancel()
             self._directory.tell_request(req_id, StopAcquiring(message))
 
     async def prolong_access(self, req_id: ReqID, *, token: str | None = None) -> Prolonged:
@@ -259,7 +257,7 @@ class RequestsApi(Asking):
             if ref is not None and ref.is_alive():
                 with contextlib.suppress(Restarted, ActorGone):
                     return await self._ask(ref, message, f"request {req_id} not found")
-            await asyncio.sleep(0)  # one that failed is started anew on the dispatcher's next turn
+            await self._next_turn()  # one that failed is started anew on the dispatcher's next turn
         raise InternalLogicError(f"the actor of request {req_id} fails again and again")
 
     def _row(self, req_id: ReqID) -> RequestRow:

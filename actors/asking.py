@@ -7,6 +7,7 @@ from typing import Any
 import pykka
 
 from actors.base import ActorGone
+from actors.runtime import Future
 from actors.system import System
 from boruta.domain.errors import NotFoundError, ShuttingDown
 from boruta.domain.types import Caller
@@ -41,3 +42,8 @@ class Asking:
 
     async def _ask_matcher(self, message: object) -> Any:
         return await self._ask(self._directory.matcher, message, "the matcher is not there")
+
+    async def _next_turn(self) -> None:
+        turn = Future(self._directory.dispatcher)
+        self._directory.dispatcher.call_soon(lambda: turn.answer(None))
+        await turn

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, Generic, TypeVar
-
-import pykka
+from typing import ClassVar, Generic, TypeVar
 
 from actors.directory import Directory
 from actors.messages import Question
@@ -42,10 +40,10 @@ class FarmActor(LoopActor, Generic[M]):
         super().__init__()
         self.directory = directory
         self.key = key
-        self._open: list[pykka.Future[Any]] | None = None
+        self._open: list[Future] | None = None
         self._broken: BaseException | None = None
 
-    def on_message(self, message: M, reply: pykka.Future[Any] | None) -> object:
+    def on_message(self, message: M, reply: Future | None) -> object:
         """Handles one message; what it returns is what `ask` gets if it is no `Question`."""
         raise NotImplementedError
 
@@ -65,7 +63,7 @@ class FarmActor(LoopActor, Generic[M]):
             fail(reply, error)
         return Deferred(reply)
 
-    def _guarded(self, message: M, reply: pykka.Future[Any] | None) -> object:
+    def _guarded(self, message: M, reply: Future | None) -> object:
         try:
             return self.on_message(message, reply)
         except InternalLogicError as error:
@@ -87,11 +85,11 @@ class FarmActor(LoopActor, Generic[M]):
         self._broken = error
         self.actor_ref.tell(None)
 
-    def _remember(self, reply: pykka.Future[Any]) -> None:
+    def _remember(self, reply: Future) -> None:
         if self._open is None:
             self._open = []
         elif len(self._open) >= OPEN_CHECKED:
-            self._open = [one for one in self._open if not is_answered(one)]
+            self._open = [one for one in self._open if not one.done]
         self._open.append(reply)
 
     def commit(self, transaction: Transaction, then: Callable[[Conflict | None], None]) -> None:
@@ -120,18 +118,13 @@ class FarmActor(LoopActor, Generic[M]):
             self.directory.failed(self.kind, self.key, exception_value)
 
 
-def is_answered(reply: pykka.Future[Any]) -> bool:
-    """Whether the reply has its answer."""
-    return isinstance(reply, Future) and reply.done
-
-
-def answer(reply: pykka.Future[Any] | None, value: object = None) -> None:
+def answer(reply: Future | None, value: object = None) -> None:
     """Answers, unless whoever asked does not wait any more."""
     if reply is not None:
-        reply.set(value)
+        reply.answer(value)
 
 
-def fail(reply: pykka.Future[Any] | None, error: BaseException) -> None:
+def fail(reply: Future | None, error: BaseException) -> None:
     """Answers with an error, unless whoever asked does not wait any more."""
     if reply is not None:
-        reply.set_exception((type(error), error, error.__traceback__))
+        reply.answer_error(error)

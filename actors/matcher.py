@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, assert_never
-
-import pykka
+from typing import assert_never
 
 from actors.base import FarmActor
 from actors.directory import Directory
@@ -25,6 +23,7 @@ from actors.messages import (
     WorkerOffered,
     WorkerWithdrawn,
 )
+from actors.runtime import Future
 from boruta.domain import defaults, waiting, worker
 from boruta.domain.matching import Matching
 from boruta.domain.rows import RequestRow
@@ -44,7 +43,7 @@ class MatcherActor(FarmActor[MatcherMessage]):
         self._asked: dict[ReqID, tuple[WorkerUUID, int, float]] = {}
         self._match_is_due = False
 
-    def on_message(self, message: MatcherMessage, reply: pykka.Future[Any] | None) -> object:
+    def on_message(self, message: MatcherMessage, reply: Future | None) -> object:
         """Keeps the index, then matches once for all that came in this turn."""
         match message:
             case RequestReady(request=row):

@@ -51,9 +51,10 @@ class Acquire(Question):
 
 @dataclass(frozen=True, slots=True)
 class StopAcquiring:
-    """Whoever sent this `Acquire` does not wait any more."""
+    """Whoever sent this `Acquire` does not wait any more; `late` answers him with TimedOut."""
 
     waiter: Acquire
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, assert_never
-
-import pykka
+from typing import assert_never
 
 from actors.base import answer, fail
 from actors.messages import (
@@ -26,10 +24,12 @@ from actors.messages import (
     WorkerReach,
 )
 from actors.request_shell import RequestShell
+from actors.runtime import Future
 from boruta.domain import defaults, policy, request
 from boruta.domain.errors import (
     BorutaError,
     Busy,
+    TimedOut,
     Unreachable,
 )
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
@@ -40,7 +40,7 @@ from boruta.domain.types import Caller, ReqInfo, ReqState
 class RequestActor(RequestShell):
     """One request: a timer while it is not valid yet, a place in the queue, a board, an end."""
 
-    def on_message(self, message: RequestMessage, reply: pykka.Future[Any] | None) -> object:
+    def on_message(self, message: RequestMessage, reply: Future | None) -> object:
         """Turns a message into an event of the request's life."""
         match message:
             case Describe():
@@ -54,8 +54,8 @@ class RequestActor(RequestShell):
             case Acquire(by=by):
                 policy.check_may_hold(by, self._row.owner_name)
                 self._acquire(message, reply)
-            case StopAcquiring(waiter=waiter):
-                self._stop_waiting(waiter)
+            case StopAcquiring(waiter=waiter, late=late):
+                self._stop_waiting(waiter, late)
             case Prolong(by=by, token=token):
                 policy.check_may_hold(by, self._row.owner_name)
                 self._prolong(token, reply)
@@ -76,13 +76,13 @@ class RequestActor(RequestShell):
         return None
 
     # --- what users ask
-    def _close(self, by: Caller, code: str, reply: pykka.Future[Any] | None) -> None:
+    def _close(self, by: Caller, code: str, reply: Future | None) -> None:
         if code == "client_lost" and self._row.state.ended:
             answer(reply)
             return
         self._end(request.closed(self._row, self._now, by.name, code), reply)
 
-    def _update(self, info: ReqInfo, by: Caller, reply: pykka.Future[Any] | None) -> None:
+    def _update(self, info: ReqInfo, by: Caller, reply: Future | None) -> None:
         changed = policy.check_update(
             self._row, self._now, info.priority, info.valid_after, info.deadline
         )
@@ -105,7 +105,7 @@ class RequestActor(RequestShell):
 
         self.commit((Write(changed, was),), then)
 
-    def _acquire(self, message: Acquire, reply: pykka.Future[Any] | None) -> None:
+    def _acquire(self, message: Acquire, reply: Future | None) -> None:
         if self._row.state is ReqState.WAIT:
             waiting, name = self.directory.waiting_acquires, message.by.name
             if waiting[name] >= defaults.WAITING_ACQUIRES_A_KEY:
@@ -130,13 +130,17 @@ class RequestActor(RequestShell):
             lambda now: request.access(now, self._host(message)),
         )
 
-    def _stop_waiting(self, waiter: Acquire) -> None:
-        kept = [held for held in self._waiters if held[0] is not waiter]
-        if len(kept) < len(self._waiters):
-            self._waiters = kept
-            self.directory.acquire_over(waiter.by.name)
+    def _stop_waiting(self, waiter: Acquire, late: bool) -> None:
+        for held in self._waiters:
+            if held[0] is waiter:
+                self._waiters.remove(held)
+                self.directory.acquire_over(waiter.by.name)
+                if late:
+                    text = f"request {self._id} still waits; boruta show {self._id} says why"
+                    fail(held[1], TimedOut(text, id=self._id))
+                return
 
-    def _prolong(self, token: str | None, reply: pykka.Future[Any] | None) -> None:
+    def _prolong(self, token: str | None, reply: Future | None) -> None:
         job = request.running(self._row, self._job)
         limits = self.directory.rules.limits
         if token is not None and token == job.last_prolong_token:
@@ -161,7 +165,7 @@ class RequestActor(RequestShell):
         self,
         renewed: JobRow,
         kind: str,
-        reply: pykka.Future[Any] | None,
+        reply: Future | None,
         again: Callable[[], None],
         answer_of: Callable[[JobRow], object],
     ) -> None:

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any
-
-import pykka
 
 from actors.base import ActorGone, FarmActor, answer, fail
 from actors.directory import Directory
@@ -20,7 +17,7 @@ from actors.messages import (
     RequestMessage,
     RequestReady,
 )
-from actors.runtime import TimerHandle
+from actors.runtime import Future, TimerHandle
 from boruta.domain import defaults, request
 from boruta.domain.errors import (
     ActionRefused,
@@ -43,7 +40,7 @@ class RequestShell(FarmActor[RequestMessage]):
         self._id = key
         self._row: RequestRow
         self._job: JobRow | None = None
-        self._waiters: list[tuple[Acquire, pykka.Future[Any]]] = []
+        self._waiters: list[tuple[Acquire, Future]] = []
         self._timers: dict[str, TimerHandle] = {}
         self._reachable = True
 
@@ -100,7 +97,7 @@ class RequestShell(FarmActor[RequestMessage]):
             timer.cancel()
         self._timers.clear()
 
-    def _drop_waiters(self) -> list[tuple[Acquire, pykka.Future[Any]]]:
+    def _drop_waiters(self) -> list[tuple[Acquire, Future]]:
         waiters, self._waiters = self._waiters, []
         for message, _ in waiters:
             self.directory.acquire_over(message.by.name)
@@ -110,7 +107,7 @@ class RequestShell(FarmActor[RequestMessage]):
     def _ended(self, event: ReqEvent, code: str, reason: str) -> RequestRow:
         return request.ended(self._row, event, self._now, code, reason)
 
-    def _end(self, row: RequestRow, reply: pykka.Future[Any] | None = None) -> None:
+    def _end(self, row: RequestRow, reply: Future | None = None) -> None:
         def then(conflict: Conflict | None) -> None:
             if conflict is not None:
                 # Somebody else moved the row: what ends it is decided anew from what it is now.
@@ -122,7 +119,7 @@ class RequestShell(FarmActor[RequestMessage]):
 
         self.commit((Write(row, row.rev - 1),), then)
 
-    def _end_anew(self, wanted: RequestRow, reply: pykka.Future[Any] | None) -> None:
+    def _end_anew(self, wanted: RequestRow, reply: Future | None) -> None:
         if self._row.state.ended:
             raise ActionRefused(
                 f"request {self._id} is {self._row.state.value} already ({self._row.reason})",
@@ -150,7 +147,7 @@ class RequestShell(FarmActor[RequestMessage]):
         self.stop()
 
     # --- small things
-    def _caught_up(self, reply: pykka.Future[Any] | None, again: Callable[[], None]) -> None:
+    def _caught_up(self, reply: Future | None, again: Callable[[], None]) -> None:
         """After a refused compare-and-set: read the row, decide anew (SAFETY, A5)."""
         before = (self._row.rev, self._job.rev if self._job else 0)
         self._reload()

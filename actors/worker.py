@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
-
-import pykka
+from typing import assert_never
 
 from actors.base import answer, fail
 from actors.messages import (
@@ -31,6 +29,7 @@ from actors.messages import (
     WorkerMessage,
     WorkerReach,
 )
+from actors.runtime import Future
 from actors.worker_shell import WorkerShell
 from boruta.domain import defaults, policy, request, worker
 from boruta.domain.commands import Checks, CommandReply, Healthcheck, Registered
@@ -48,7 +47,7 @@ from boruta.domain.types import ReqState, WorkerState
 class WorkerActor(WorkerShell):
     """One board. What it is stands in its row; who its agent is, in the directory's presence."""
 
-    def on_message(self, message: WorkerMessage, reply: pykka.Future[Any] | None) -> object:
+    def on_message(self, message: WorkerMessage, reply: Future | None) -> object:
         """Turns a message into an event of the board's life."""
         match message:
             case Describe():
@@ -93,7 +92,7 @@ class WorkerActor(WorkerShell):
         return None
 
     # --- its agent comes and goes
-    def _register(self, message: Register, reply: pykka.Future[Any] | None) -> None:
+    def _register(self, message: Register, reply: Future | None) -> None:
         old, rules = self._row, self.directory.rules
         back = worker.registered(
             old,
@@ -285,7 +284,7 @@ class WorkerActor(WorkerShell):
         else:
             self.directory.give_back_permit(self._uuid)
 
-    def _check(self, reply: pykka.Future[Any] | None) -> None:
+    def _check(self, reply: Future | None) -> None:
         port = self._presence.port
         if port is None:
             raise Unreachable(f"worker {self._uuid} is offline: nothing can be checked")
@@ -300,7 +299,7 @@ class WorkerActor(WorkerShell):
 
         port.send(Healthcheck(), defaults.HEALTHCHECK_WITHIN_S, on_reply)
 
-    def _deregister(self, reply: pykka.Future[Any] | None) -> None:
+    def _deregister(self, reply: Future | None) -> None:
         row = self._known
         worker.check_removable(row)
         self._board.session_over(self._now)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any
-
-import pykka
 
 from actors.base import ActorGone, FarmActor, answer, fail
 from actors.board import Board
@@ -20,6 +17,7 @@ from actors.messages import (
     WorkerReach,
     WorkerWithdrawn,
 )
+from actors.runtime import Future
 from boruta.domain import defaults, worker
 from boruta.domain.errors import (
     InternalLogicError,
@@ -72,7 +70,7 @@ class WorkerShell(FarmActor[WorkerMessage]):
     def _change(
         self,
         row: WorkerRow | None,
-        reply: pykka.Future[Any] | None,
+        reply: Future | None,
         *,
         over: tuple[str, str] | None = None,
         before: Callable[[], None] | None = None,
