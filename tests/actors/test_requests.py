@@ -1,0 +1,305 @@
+"""Requests over the real engine, in virtual time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from boruta.domain.changes import RequestChanged
+from boruta.domain.commands import Lease, Prepare
+from boruta.domain.errors import (
+    ActionRefused,
+    Busy,
+    NotFoundError,
+    NotPermitted,
+    ProlongLimit,
+    TimedOut,
+    TokenConflict,
+    Unreachable,
+    Unservable,
+    WorkerNotAssigned,
+)
+from boruta.domain.types import ReqInfo, ReqState, WorkerState
+from tests.actors.farm import ADMIN, ALICE, BOB, SimFarm
+
+
+@pytest.fixture(params=range(3))
+def farm(request: pytest.FixtureRequest) -> SimFarm:
+    """The same story in three orders of turns."""
+    return SimFarm(request.param)
+
+
+def kinds(farm: SimFarm, req_id: int) -> list[str]:
+    return [
+        change.kind
+        for change in farm.changes
+        if isinstance(change, RequestChanged) and change.request.id == req_id
+    ]
+
+
+def test_a_request_gets_an_idle_board_and_gives_it_back_prepared_anew(farm: SimFarm) -> None:
+    dryad = farm.board("b1", arch="armv7l")
+    req_id = farm.new({"arch": "armv7l"})
+    assert farm.state(req_id) is ReqState.INPROGRESS
+    access = farm.call(farm.front.requests(ALICE).acquire_worker(req_id))
+    assert access.key == "private 1"
+    assert farm.access.opened
+    farm.close(req_id)
+    assert farm.state(req_id) is ReqState.DONE
+    assert farm.access.opened == {}
+    assert farm.worker("b1").state is WorkerState.IDLE
+    assert len(dryad.sent(Prepare)) == 2
+    assert dryad.key == "ssh-ed25519 public2"
+    assert kinds(farm, req_id) == ["created", "assigned", "acquired", "ended"]
+
+
+def test_requests_are_served_by_priority_then_by_order(farm: SimFarm) -> None:
+    farm.board("b1")
+    first = farm.new()
+    late, early, urgent = farm.new(prio=8), farm.new(prio=8), farm.new(prio=1)
+    served = []
+    holder = first
+    for _ in range(3):
+        farm.close(holder)
+        held = farm.worker("b1").request
+        assert held is not None
+        served.append(held)
+        holder = held
+    assert served == [urgent, late, early]
+
+
+def test_one_that_cannot_be_served_blocks_nobody(farm: SimFarm) -> None:
+    farm.board("b1", arch="armv7l")
+    stuck = farm.new({"arch": "riscv64"}, prio=1)
+    served = farm.new({"arch": "armv7l"}, prio=16)
+    assert farm.state(stuck) is ReqState.WAIT
+    assert farm.state(served) is ReqState.INPROGRESS
+
+
+def test_acquire_waits_while_the_request_waits(farm: SimFarm) -> None:
+    req_id = farm.new({"arch": "armv7l"})
+    waiting = farm.start_call(farm.front.requests(ALICE).acquire_worker(req_id))
+    assert not waiting.done
+    farm.board("b1", arch="armv7l")
+    assert waiting.get(timeout=1).username == "boruta-user"
+
+
+def test_acquire_gives_up_after_its_time(farm: SimFarm) -> None:
+    req_id = farm.new()
+    waiting = farm.start_call(farm.front.requests(ALICE).acquire_worker(req_id, 10))
+    farm.advance(11)
+    with pytest.raises(TimedOut):
+        waiting.get(timeout=0)
+    assert farm.state(req_id) is ReqState.WAIT
+
+
+def test_acquire_of_one_that_is_cancelled_meanwhile_says_so(farm: SimFarm) -> None:
+    req_id = farm.new()
+    waiting = farm.start_call(farm.front.requests(ALICE).acquire_worker(req_id))
+    farm.close(req_id)
+    with pytest.raises(WorkerNotAssigned) as caught:
+        waiting.get(timeout=0)
+    assert caught.value.details["state"] == "CANCELLED"
+
+
+def test_the_first_acquire_starts_the_time_anew_and_others_change_nothing(farm: SimFarm) -> None:
+    dryad = farm.board("b1")
+    req_id = farm.new(job_timeout=600)
+    farm.advance(100)
+    first = farm.call(farm.front.requests(ALICE).acquire_worker(req_id))
+    assert first.expires == farm.now + timedelta(seconds=600)
+    farm.advance(100)
+    again = farm.call(farm.front.requests(ALICE).acquire_worker(req_id))
+    assert again == first
+    assert [one.remaining_s for one in dryad.sent(Lease) if isinstance(one, Lease)] == [600, 600]
+    assert farm.info(req_id).prolongs_left == 10
+
+
+def test_too_many_waiting_acquires_of_a_key_are_refused(farm: SimFarm) -> None:
+    ids = [farm.new() for _ in range(2)]
+    for _ in range(50):
+        for req_id in ids:
+            farm.start_call(farm.front.requests(ALICE).acquire_worker(req_id))
+    with pytest.raises(Busy):
+        farm.call(farm.front.requests(ALICE).acquire_worker(ids[0]))
+    farm.close(ids[0])
+    farm.start_call(farm.front.requests(ALICE).acquire_worker(ids[1]))
+
+
+def test_a_deadline_that_passes_while_waiting_times_the_request_out(farm: SimFarm) -> None:
+    req_id = farm.new(deadline=farm.now + timedelta(seconds=60))
+    farm.advance(59)
+    assert farm.state(req_id) is ReqState.WAIT
+    farm.advance(1)
+    assert farm.state(req_id) is ReqState.TIMEOUT
+    assert farm.info(req_id).reason_code == "deadline"
+
+
+def test_a_later_valid_after_is_waited_for_and_keeps_the_place_in_the_queue(farm: SimFarm) -> None:
+    later = farm.new(valid_after=farm.now + timedelta(seconds=60))
+    now = farm.new()
+    farm.board("b1")
+    assert farm.state(later) is ReqState.WAIT
+    assert farm.state(now) is ReqState.INPROGRESS
+    third = farm.new()
+    farm.advance(61)
+    farm.close(now)
+    assert farm.state(later) is ReqState.INPROGRESS
+    assert farm.state(third) is ReqState.WAIT
+
+
+def test_the_job_ends_when_its_time_is_up(farm: SimFarm) -> None:
+    farm.board("b1")
+    req_id = farm.new(job_timeout=100)
+    farm.advance(99)
+    assert farm.state(req_id) is ReqState.INPROGRESS
+    farm.advance(2)
+    info = farm.info(req_id)
+    assert (info.state, info.reason_code) == (ReqState.DONE, "time_up")
+    assert farm.worker("b1").state is WorkerState.IDLE
+
+
+def test_a_prolonged_job_ends_later_and_the_agent_is_told(farm: SimFarm) -> None:
+    dryad = farm.board("b1")
+    req_id = farm.new(job_timeout=100)
+    farm.advance(50)
+    new = farm.call(farm.front.requests(ALICE).prolong_access(req_id))
+    assert new.timeout == farm.now + timedelta(seconds=100)
+    assert new.prolongs_left == 9
+    farm.sim.run_until_idle()
+    assert dryad.lease is not None
+    assert (dryad.lease.remaining_s, dryad.lease.end_rev) == (100, 2)
+    farm.advance(99)
+    assert farm.state(req_id) is ReqState.INPROGRESS
+
+
+def test_the_same_token_prolongs_once(farm: SimFarm) -> None:
+    farm.board("b1")
+    req_id = farm.new()
+    api = farm.front.requests(ALICE)
+    first = farm.call(api.prolong_access(req_id, token="t"))
+    farm.advance(5)
+    assert farm.call(api.prolong_access(req_id, token="t")) == first
+
+
+def test_prolong_is_limited_and_says_what_is_left(farm: SimFarm) -> None:
+    farm.board("b1")
+    req_id = farm.new(job_timeout=60)
+    api = farm.front.requests(ALICE)
+    for _ in range(10):
+        farm.call(api.prolong_access(req_id))
+    with pytest.raises(ProlongLimit, match="10 times"):
+        farm.call(api.prolong_access(req_id))
+
+
+def test_what_waits_cannot_be_prolonged(farm: SimFarm) -> None:
+    with pytest.raises(WorkerNotAssigned):
+        farm.call(farm.front.requests(ALICE).prolong_access(farm.new()))
+
+
+def test_a_board_out_of_reach_cannot_be_prolonged(farm: SimFarm) -> None:
+    dryad = farm.board("b1")
+    req_id = farm.new()
+    farm.lose(dryad)
+    with pytest.raises(Unreachable):
+        farm.call(farm.front.requests(ALICE).prolong_access(req_id))
+    assert "out of reach" in farm.info(req_id).reason
+
+
+def test_closing_twice_is_refused_and_an_unknown_id_is_not_found(farm: SimFarm) -> None:
+    req_id = farm.new()
+    farm.close(req_id)
+    with pytest.raises(ActionRefused, match="CANCELLED"):
+        farm.close(req_id)
+    with pytest.raises(NotFoundError):
+        farm.close(4711)
+
+
+def test_others_may_neither_close_nor_acquire_but_an_admin_may(farm: SimFarm) -> None:
+    farm.board("b1")
+    req_id = farm.new()
+    with pytest.raises(NotPermitted):
+        farm.close(req_id, by=BOB)
+    with pytest.raises(NotPermitted):
+        farm.call(farm.front.requests(BOB).acquire_worker(req_id))
+    farm.close(req_id, by=ADMIN)
+    assert farm.state(req_id) is ReqState.DONE
+
+
+def test_an_update_with_a_priority_moves_the_request(farm: SimFarm) -> None:
+    farm.board("b1")
+    holder, low, high = farm.new(), farm.new(prio=9), farm.new(prio=8)
+    farm.call(farm.front.requests(ALICE).update_request(ReqInfo(low, 2)))
+    farm.close(holder)
+    assert farm.state(low) is ReqState.INPROGRESS
+    assert farm.state(high) is ReqState.WAIT
+
+
+def test_what_runs_cannot_be_updated(farm: SimFarm) -> None:
+    farm.board("b1")
+    req_id = farm.new()
+    with pytest.raises(ActionRefused):
+        farm.call(farm.front.requests(ALICE).update_request(ReqInfo(req_id, 2)))
+
+
+def test_the_same_token_makes_one_request_and_another_body_is_a_conflict(farm: SimFarm) -> None:
+    first = farm.new({"a": "1"}, token="t")
+    assert farm.new({"a": "1"}, token="t") == first
+    with pytest.raises(TokenConflict):
+        farm.new({"a": "2"}, token="t")
+    assert farm.new({"a": "2"}, token="t", by=BOB) != first
+
+
+def test_what_nobody_can_serve_is_refused_if_asked(farm: SimFarm) -> None:
+    farm.board("b1", arch="armv7l")
+    with pytest.raises(Unservable, match="arch"):
+        farm.new({"arch": "riscv64"}, unservable="refuse")
+    assert farm.state(farm.new({"arch": "riscv64"})) is ReqState.WAIT
+
+
+def test_nothing_is_unservable_before_the_first_worker_registered(farm: SimFarm) -> None:
+    assert farm.state(farm.new({"arch": "riscv64"}, unservable="refuse")) is ReqState.WAIT
+
+
+def test_a_vanished_client_frees_its_board_within_its_lease(farm: SimFarm) -> None:
+    farm.board("b1")
+    bound = farm.new(bound=True)
+    queued = farm.new(bound=True)
+    free = farm.new()
+    farm.front.session_lost(ALICE)
+    farm.advance(14)
+    assert farm.state(bound) is ReqState.INPROGRESS
+    farm.advance(1.1)
+    assert (farm.state(bound), farm.info(bound).reason_code) == (ReqState.DONE, "client_lost")
+    assert farm.state(queued) is ReqState.CANCEL
+    assert farm.state(free) is ReqState.INPROGRESS
+
+
+def test_a_client_that_comes_back_in_time_keeps_its_board(farm: SimFarm) -> None:
+    farm.board("b1")
+    bound = farm.new(bound=True)
+    farm.front.session_lost(ALICE)
+    farm.advance(10)
+    assert farm.front.session_opened(ALICE)
+    farm.advance(60)
+    assert farm.state(bound) is ReqState.INPROGRESS
+
+
+def test_a_removed_key_ends_what_its_owner_holds(farm: SimFarm) -> None:
+    farm.board("b1")
+    held, waiting = farm.new(), farm.new()
+    farm.front.key_removed("alice")
+    farm.sim.run_until_idle()
+    assert farm.state(held) is ReqState.DONE
+    assert "removed the key" in farm.info(held).reason
+    assert farm.state(waiting) is ReqState.INPROGRESS  # not bound, and it is its turn now
+
+
+def test_warnings_come_ten_minutes_and_one_minute_before_the_end(farm: SimFarm) -> None:
+    farm.board("b1")
+    req_id = farm.new(job_timeout=1000)
+    farm.advance(401)
+    assert kinds(farm, req_id).count("job_ending") == 1
+    farm.advance(540)
+    assert kinds(farm, req_id).count("job_ending") == 2
