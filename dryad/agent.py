@@ -58,6 +58,7 @@ class Agent:
         memory: what outlives the process.
         clock: seconds since boot, and timers.
         boot: what names this boot of the machine.
+        name: the board's, for the log.
     """
 
     def __init__(
@@ -69,14 +70,15 @@ class Agent:
         memory: Memory,
         clock: Clock,
         boot: str | None = None,
+        name: str | None = None,
     ) -> None:
         self._sessions = sessions
         self._hardware = hardware
         self._check_health = check
         self._clock = clock
-        self._holding = Holding(
-            sessions, memory, clock, boot_id() if boot is None else boot, _no_fault, _no_news
-        )
+        self._name = name
+        boot = boot_id() if boot is None else boot
+        self._holding = Holding(sessions, memory, clock, boot, name, _no_fault, _no_news)
         # Bounded by the kinds of command: a newer pair empties it.
         self._answers: dict[Command, CommandReply] = {}
         self._running: dict[Command, asyncio.Task[CommandReply]] = {}
@@ -122,7 +124,7 @@ class Agent:
         try:
             await self._holding.stop()
         except (BorutaError, OSError) as error:
-            event(_log, logging.ERROR, "sessions_not_stopped", error=error)
+            self._log(logging.ERROR, "sessions_not_stopped", error=error)
         await self._hardware.close()
 
     # --- commands
@@ -179,14 +181,14 @@ class Agent:
                 await self._advance(epoch)
             reply = await run()
         except BorutaError as error:
-            event(_log, logging.WARNING, f"{name}_failed", epoch=shown, error=error)
+            self._log(logging.WARNING, f"{name}_failed", epoch=shown, error=error)
             raise
         except Exception as error:
             _log.exception("%s failed", name)
             raise InternalLogicError(f"{name}: {type(error).__name__}: {error}") from error
         finally:
             self._running.pop(command, None)
-        event(_log, logging.INFO, name, epoch=shown)
+        self._log(logging.INFO, name, epoch=shown)
         if isinstance(command, Prepare | PutInMaintenance) and epoch == self.epoch:
             self._answers[command] = reply
         return reply
@@ -244,6 +246,9 @@ class Agent:
             self._answers.clear()
         await self._holding.save()
 
+    def _log(self, level: int, what: str, **fields: object) -> None:
+        event(_log, level, what, worker=self._name, **fields)
+
     # --- what the server answers to a registration
     async def registered(self, reply: Registered, told: EndedJob | None) -> None:
         """Goes on with the job that the server names, if it is this one; else ends the session.
@@ -267,11 +272,11 @@ class Agent:
             if theirs is None and waits:
                 return  # prepared, and nobody has used the key
             if holding.open_epoch is not None or holding.may_live(self.epoch.board):
-                event(_log, logging.WARNING, "session_given_up", epoch=holding.open_epoch)
+                self._log(logging.WARNING, "session_given_up", epoch=holding.open_epoch)
                 try:
                     await holding.end()
                 except (BorutaError, OSError) as error:
-                    event(_log, logging.ERROR, "session_alive", error=error)
+                    self._log(logging.ERROR, "session_alive", error=error)
                     holding.on_fault(f"a session that is no longer lent does not end: {error}")
         if theirs is not None:
             await holding.say_it_is_over(theirs.id, theirs.epoch)

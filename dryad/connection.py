@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import os
 import random
@@ -236,7 +237,10 @@ class Connection:
             request=answer.job.id if answer.job else None,
         )
         if self._on_registered is not None:
-            self._on_registered(answer)
+            # In a context of its own: what it calls is no part of this link's greeting.
+            asyncio.get_running_loop().call_soon(
+                self._on_registered, answer, context=contextvars.Context()
+            )
         if self._fault is not None:
             self._spawn(self._report())
         if agent.ended is not None:
@@ -302,7 +306,7 @@ class Connection:
             self._fault = None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

@@ -33,6 +33,7 @@ class Holding:
         memory: what outlives the process.
         clock: seconds since boot, and timers.
         boot: what names this boot of the machine.
+        name: the board's, for the log.
         on_fault: called with the reason when the board should be reported FAILED.
         on_news: called when the server has to be told something by registering again.
     """
@@ -43,6 +44,7 @@ class Holding:
         memory: Memory,
         clock: Clock,
         boot: str,
+        name: str | None,
         on_fault: Callable[[str], None],
         on_news: Callable[[], None],
     ) -> None:
@@ -53,6 +55,7 @@ class Holding:
         self._memory = memory
         self._clock = clock
         self._boot = boot
+        self._name = name
         self._state = Remembered(boot_id=boot)
         self._saved: Remembered | None = None
         self._saving = asyncio.Lock()
@@ -108,9 +111,9 @@ class Holding:
         """
         old = self._memory.load()
         if old.boot_id not in ("", self._boot):
-            event(_log, logging.INFO, "machine_was_restarted")
+            self._log(logging.INFO, "machine_was_restarted")
         if old.job is not None:
-            event(_log, logging.WARNING, "job_lost_by_restart", request=old.job.id)
+            self._log(logging.WARNING, "job_lost_by_restart", request=old.job.id)
         self._state = replace(old.closed(), boot_id=self._boot)
         address = await self._sessions.start()
         async with self.turn:
@@ -118,7 +121,7 @@ class Holding:
                 await self.end()
             except (BorutaError, OSError) as error:
                 # Every prepare tries again, and nobody gets in before one has succeeded.
-                event(_log, logging.ERROR, "sweep_failed", error=error)
+                self._log(logging.ERROR, "sweep_failed", error=error)
         return address
 
     async def stop(self) -> None:
@@ -155,7 +158,7 @@ class Holding:
         try:
             await self.save()
         except BorutaError as error:
-            event(_log, logging.ERROR, "not_remembered", error=error)
+            self._log(logging.ERROR, "not_remembered", error=error)
 
     def settled(self, before: int) -> None:
         """The server has moved on to board epoch `before`: it knows what came earlier is over."""
@@ -198,7 +201,7 @@ class Holding:
         if self.open_epoch != board or self._default_end is not None:
             return
         self._default_end = self._clock.now() + self._default_lease_s
-        event(_log, logging.INFO, "holder_logged_in", epoch=board)
+        self._log(logging.INFO, "holder_logged_in", epoch=board)
         if self._state.job is None:
             self._set_alarm(self._default_end, board)
 
@@ -211,7 +214,7 @@ class Holding:
         self._state = replace(self._state, job=HeldJob(req_id, board, ends_at, end_rev))
         self._set_alarm(ends_at, board)
         left = round(ends_at - self._clock.now(), 1)
-        event(_log, logging.INFO, "lease", request=req_id, epoch=board, left_s=left)
+        self._log(logging.INFO, "lease", request=req_id, epoch=board, left_s=left)
 
     async def say_it_is_over(self, req_id: ReqID, board: int) -> None:
         """The server believes in a job that nobody can do here: registering again tells it."""
@@ -221,6 +224,9 @@ class Holding:
             self._state = replace(self._state, ended=EndedJob(req_id, board, code))
         await self.save_if_possible()
         self.on_news()
+
+    def _log(self, level: int, what: str, **fields: object) -> None:
+        event(_log, level, what, worker=self._name, **fields)
 
     def _set_alarm(self, when: float, board: int) -> None:
         self._cancel_alarm()
@@ -239,7 +245,7 @@ class Holding:
         self._state = self._state.closed()
         if job is not None:
             self._state = replace(self._state, ended=EndedJob(job.id, board, "time_up"))
-        event(_log, logging.INFO, "time_up", request=job.id if job else None, epoch=board)
+        self._log(logging.INFO, "time_up", request=job.id if job else None, epoch=board)
         task = asyncio.create_task(self._end_until_dead(board), name="dryad time up")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -255,7 +261,7 @@ class Holding:
                     await self.end()
                     break
                 except Exception as error:  # whatever it is, the holder must not keep the board
-                    event(_log, logging.ERROR, "session_alive", epoch=board, error=repr(error))
+                    self._log(logging.ERROR, "session_alive", epoch=board, error=repr(error))
                     self.on_fault(f"a session outlives its job: {error}")
             await self._clock.sleep(delay)
             delay = min(most, delay * 2)

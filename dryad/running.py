@@ -120,6 +120,7 @@ class RunningAgent:
             check=health.look,
             memory=LeaseFile(data / "lease"),
             clock=BootClock(),
+            name=full[UUID_CAP],
         )
         try:
             address = await agent.start()
