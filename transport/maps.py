@@ -1,0 +1,251 @@
+"""Domain data as maps of the wire, and back; the same at both ends.
+
+Maps are what `wire.py` describes. What comes from the far end was checked by it before.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
+from boruta.domain.errors import BadRequest
+from boruta.domain.types import (
+    AccessInfo,
+    Capabilities,
+    Check,
+    JobInfo,
+    ListDirection,
+    Page,
+    QueueInfo,
+    ReqInfo,
+    ReqState,
+    SortInfo,
+    SortOrder,
+    UserInfo,
+    WorkerInfo,
+    WorkerState,
+)
+
+E = TypeVar("E", bound=enum.StrEnum)
+
+
+def known(**fields: object) -> dict[str, Any]:
+    """A map without what is not known."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _member(kind: type[E], value: str, path: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = ", ".join(kind)
+        raise BadRequest(f"{path}: want one of {allowed}, got {value!r:.60}", field=path) from None
+
+
+# --- requests and workers
+def request_map(info: ReqInfo) -> dict[str, Any]:
+    """A request for the wire."""
+    found: dict[str, Any] = {
+        "id": info.id,
+        "priority": info.priority,
+        "owner": {"name": info.owner.name, "groups": list(info.owner.groups)},
+        "state": info.state.value,
+        "note": info.note,
+        "caps": dict(info.caps),
+        "job_timeout_s": info.job_timeout_s,
+        "bound": info.bound,
+        "reason": info.reason,
+        "reason_code": info.reason_code,
+        "prolongs_left": info.prolongs_left,
+    }
+    for name in ("valid_after", "deadline", "created", "started", "ended"):
+        when: datetime | None = getattr(info, name)
+        if when is not None:
+            found[name] = when
+    if info.job is not None:
+        job = info.job
+        found["job"] = {
+            "worker_uuid": job.worker_uuid, "timeout": job.timeout, "epoch": job.epoch,
+        }
+    if info.queue is not None:
+        queue = info.queue
+        found["queue"] = known(
+            position=queue.position,
+            estimate_s=queue.estimate_s,
+            why=queue.why,
+            why_code=queue.why_code,
+            holders=list(queue.holders),
+        )
+    return found
+
+
+def request_from(found: Mapping[str, Any]) -> ReqInfo:
+    """The request of a checked map.
+
+    Raises:
+        BadRequest: a state that this side does not know.
+    """
+    job, queue = found.get("job"), found.get("queue")
+    return ReqInfo(
+        id=found["id"],
+        priority=found["priority"],
+        owner=user_from(found["owner"]),
+        note=found.get("note", ""),
+        caps=Capabilities(found.get("caps")),
+        valid_after=found.get("valid_after"),
+        deadline=found.get("deadline"),
+        job_timeout_s=float(found.get("job_timeout_s", 0.0)),
+        bound=found.get("bound", False),
+        state=_member(ReqState, found["state"], "state"),
+        reason=found.get("reason", ""),
+        reason_code=found.get("reason_code", ""),
+        created=found.get("created"),
+        started=found.get("started"),
+        ended=found.get("ended"),
+        prolongs_left=found.get("prolongs_left", 0),
+        job=None
+        if job is None
+        else JobInfo(job["worker_uuid"], job["timeout"], job.get("epoch", 0)),
+        queue=None
+        if queue is None
+        else QueueInfo(
+            queue["position"],
+            queue.get("estimate_s"),
+            queue.get("why", ""),
+            queue.get("why_code", ""),
+            tuple(queue.get("holders", ())),
+        ),
+    )
+
+
+def user_from(found: Mapping[str, Any]) -> UserInfo:
+    """The user of a checked map."""
+    return UserInfo(found.get("name", ""), tuple(found.get("groups", ())))
+
+
+def worker_map(info: WorkerInfo) -> dict[str, Any]:
+    """A worker for the wire."""
+    return known(
+        worker_uuid=info.worker_uuid,
+        state=info.state.value,
+        groups=list(info.groups),
+        caps=dict(info.caps),
+        reason=info.reason,
+        reason_code=info.reason_code,
+        online=info.online,
+        since=info.since,
+        last_seen=info.last_seen,
+        request=info.request,
+    )
+
+
+def worker_from(found: Mapping[str, Any]) -> WorkerInfo:
+    """The worker of a checked map.
+
+    Raises:
+        BadRequest: a state that this side does not know.
+    """
+    return WorkerInfo(
+        worker_uuid=found["worker_uuid"],
+        state=_member(WorkerState, found["state"], "state"),
+        groups=tuple(found.get("groups", ())),
+        caps=Capabilities(found.get("caps")),
+        reason=found.get("reason", ""),
+        reason_code=found.get("reason_code", ""),
+        online=found.get("online", False),
+        since=found.get("since"),
+        last_seen=found.get("last_seen"),
+        request=found.get("request"),
+    )
+
+
+def access_map(access: AccessInfo) -> dict[str, Any]:
+    """Access to a board for the wire."""
+    return known(
+        host=access.host,
+        port=access.port,
+        username=access.username,
+        key=access.key,
+        host_keys=list(access.host_keys),
+        expires=access.expires,
+    )
+
+
+def access_from(found: Mapping[str, Any]) -> AccessInfo:
+    """The access of a checked map."""
+    return AccessInfo(
+        host=found["host"],
+        port=found["port"],
+        username=found["username"],
+        key=found["key"],
+        host_keys=tuple(found.get("host_keys", ())),
+        expires=found.get("expires"),
+    )
+
+
+# --- lists
+def sort_map(sort: SortInfo) -> dict[str, Any]:
+    """An order for the wire."""
+    return {"item": sort.item, "order": str(sort.order)}
+
+
+def sort_from(found: Mapping[str, Any] | None) -> SortInfo | None:
+    """The order of a checked map."""
+    if found is None:
+        return None
+    return SortInfo(found.get("item", ""), found.get("order", SortOrder.ASCENDING))
+
+
+def page_map(page: Page) -> dict[str, Any]:
+    """A page for the wire."""
+    return known(id=page.id, direction=str(page.direction), limit=page.limit)
+
+
+def page_from(found: Mapping[str, Any] | None, most: int) -> Page:
+    """The page of a checked map, of `most` items at most."""
+    found = found or {}
+    return Page(
+        found.get("id"), found.get("direction", ListDirection.FORWARD), found.get("limit") or most
+    )
+
+
+# --- news
+def change_map(change: Change) -> tuple[str, dict[str, Any]]:
+    """The notice of a change: its type and body."""
+    match change:
+        case RequestChanged(seq=seq, kind=kind, at=at, request=request):
+            return "event", {"seq": seq, "kind": kind, "at": at, "request": request_map(request)}
+        case WorkerChanged(seq=seq, kind=kind, at=at, worker=worker):
+            return "event", {"seq": seq, "kind": kind, "at": at, "worker": worker_map(worker)}
+        case Gap(seq=seq, at=at):
+            return "event_gap", {"seq": seq, "at": at}
+
+
+def change_from(kind: str, body: Mapping[str, Any]) -> Change:
+    """The change of a checked notice.
+
+    Raises:
+        BadRequest: it is of neither a request nor a worker.
+    """
+    if kind == "event_gap":
+        return Gap(body["seq"], body["at"])
+    if "request" in body:
+        return RequestChanged(
+            body["seq"], body["kind"], body["at"], request_from(body["request"])
+        )
+    if "worker" in body:
+        return WorkerChanged(body["seq"], body["kind"], body["at"], worker_from(body["worker"]))
+    raise BadRequest("event: want a request or a worker", field="event")
+
+
+def checks_map(checks: tuple[Check, ...]) -> dict[str, Any]:
+    """Findings of a healthcheck for the wire."""
+    return {"checks": [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks]}
+
+
+def checks_from(found: Mapping[str, Any]) -> tuple[Check, ...]:
+    """The findings of a checked map."""
+    return tuple(Check(c["name"], c["ok"], c.get("detail", "")) for c in found["checks"])

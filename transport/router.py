@@ -1,0 +1,392 @@
+"""The server's socket: frames of known peers in, frames out, and the end of a connection at once.
+
+Nothing here knows what the frames say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import zmq
+
+from boruta.domain import defaults
+from boruta.domain.errors import BadAddress, BorutaError, Unavailable, Unreachable
+from boruta.domain.types import Caller, Role
+from transport import sockets
+from transport.peers import OUTBOX_BYTES, OUTBOX_FRAMES, Peer, PeerTable
+from transport.session import Conversation
+from transport.zap import DOMAIN, Admission
+
+log = logging.getLogger("boruta.wire")
+ANYONE: Final = Caller("insecure", Role.ADMIN)
+_BATCH: Final = 200
+_DRAIN_MOST: Final = 50_000  # frames taken at once before a peer is judged
+_SENT_KEPT: Final = 256  # frames of one peer that wait in ZeroMQ to be sent
+_HANDSHAKE_MS: Final = 20_000  # a backstop; `_SAID_NOTHING_S` comes first
+_RETRY_S: Final = 0.01
+_FORGET_CUT_S: Final = 30.0
+_SPARE_FILES: Final = 32  # without a free file descriptor ZeroMQ spins at 100 % of a core
+# A connection that never says anything. Each other one on its way in costs about a millisecond of
+# handshake first: 10,000 agents that come back at once must not be cut for it.
+_SAID_NOTHING_S: Final = defaults.HELLO_WITHIN_S
+_EACH_OTHER_S: Final = 0.005
+_EVENTS: Final = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_ACCEPT_FAILED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where and for whom the server listens; keys are Z85 text."""
+
+    bind: str
+    public_key: str
+    secret_key: str
+    admit: Callable[[str], Caller | None]
+    insecure: bool = False
+
+
+class Router:
+    """The ROUTER socket with its admission and its monitor.
+
+    Args:
+        on_frame: a frame of a peer.
+        on_lost: a peer's connection is over; called once.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        door: Door,
+        clock: Callable[[], float],
+        on_frame: Callable[[Peer, bytes, float], None],
+        on_lost: Callable[[Peer, BorutaError], None],
+    ) -> None:
+        self._loop = loop
+        self._door = door
+        self._clock = clock
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self.peers = PeerTable()
+        self.url = ""
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("accepted", "cut", "handshakes_failed", "blocked_sends", "frames", "strangers"), 0
+        )
+        self._serials = itertools.count(1)
+        self._silent: dict[int, float] = {}  # fd -> accepted at; those that said nothing yet
+        self._stuck: set[Peer] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._files = sockets.files_allowed()
+        self._open = False
+
+    # --- start and end
+    def start(self) -> None:
+        """Binds.
+
+        Raises:
+            BadAddress: no address to bind.
+            Unavailable: the port is taken, or not for us.
+        """
+        if self._files < 1024:
+            log.warning("few_files allowed=%d: each peer takes one (ulimit -n)", self._files)
+        self._context = sockets.new_context()
+        self._admission: Admission | None = None
+        self._socket = self._context.socket(zmq.ROUTER)
+        try:
+            if not self._door.insecure:
+                self._admission = Admission(self._loop, self._context, self._door.admit)
+            self._set_options()
+            self._monitor = sockets.Monitor(
+                self._loop, self._context, self._socket, _EVENTS, self._on_event
+            )
+            try:
+                self._bind()
+            except BaseException:
+                self._monitor.close()
+                raise
+        except BaseException:
+            if self._admission is not None:
+                self._admission.close()
+            self._context.destroy(linger=0)
+            raise
+        self._pump = sockets.Pump(self._loop, self._socket, self._drain)
+        self._open = True
+
+    def _set_options(self) -> None:
+        socket, door = self._socket, self._door
+        sockets.set_common(socket)
+        # Neither limit bounds messages of many parts (nothing in ZeroMQ does): such a peer is cut
+        # at its end or when it has said nothing else for too long; a memory limit of the service
+        # stands behind that.
+        socket.setsockopt(zmq.RCVHWM, sockets.RECEIVED_KEPT)
+        socket.setsockopt(zmq.SNDHWM, _SENT_KEPT)
+        socket.setsockopt(zmq.BACKLOG, 4096)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        # No HEARTBEAT_* here: on this side they are quadratic in the number of peers.
+        if not door.insecure:
+            socket.setsockopt(zmq.CURVE_SERVER, 1)
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, door.public_key.encode())
+            socket.setsockopt(zmq.CURVE_SECRETKEY, door.secret_key.encode())
+            socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+            socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+    def _bind(self) -> None:
+        bind = self._door.bind
+        try:
+            self._socket.bind(bind)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE:
+                raise Unavailable(f"{bind} is in use: another server, or another program") from None
+            if error.errno in (zmq.EADDRNOTAVAIL, errno.ENODEV):
+                raise BadAddress(f"{bind}: this machine has no such address") from None
+            raise BadAddress(f"{bind} cannot be bound: {error.strerror}") from None
+        self.url = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """Closes every connection and the socket."""
+        if not self._open:
+            return
+        self._open = False
+        if self._retry is not None:
+            self._retry.cancel()
+        for peer in self.peers:
+            self._over(peer, Unreachable("the server has stopped"))
+        self._pump.close()
+        self._monitor.close()
+        if self._admission is not None:
+            self._admission.close()
+        self._socket.close(0)
+        self._context.destroy(linger=0)
+
+    # --- in
+    def drain_all(self) -> None:
+        """Takes all that came, so that nobody is judged by what lies unread."""
+        self._monitor.drain()
+        self._take_all()
+
+    def _take_all(self) -> None:
+        for _ in range(_DRAIN_MOST // _BATCH):
+            if not self._drain():
+                return
+
+    def _drain(self) -> bool:
+        recv, get, now = self._socket.recv, self.peers.get, self._clock()
+        for _ in range(_BATCH):
+            if not self._open:
+                return False
+            try:
+                routing_id = recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return False
+            self.counts["frames"] += 1
+            peer = get(routing_id)
+            if peer is None:
+                first = recv(zmq.NOBLOCK, copy=False)
+                frame, several = first.bytes, first.more
+                peer = self._meet(routing_id, first, now)
+            else:
+                frame, several = recv(zmq.NOBLOCK), bool(self._socket.getsockopt(zmq.RCVMORE))
+            while several:
+                recv(zmq.NOBLOCK)
+                several = bool(self._socket.getsockopt(zmq.RCVMORE))
+                if not several and peer is not None:
+                    self.cut(peer, "a message of several parts")
+            if peer is None or peer.gone:
+                continue
+            if len(frame) > defaults.FRAME_BYTES:
+                self.cut(peer, "a frame over 1 MiB")
+                continue
+            self._on_frame(peer, frame, now)
+        return True
+
+    def _meet(self, routing_id: bytes, frame: zmq.Frame, now: float) -> Peer | None:
+        """Who a routing id is, looked up once; None if he is gone already or may not be here."""
+        try:
+            fd = int(frame.get(zmq.SRCFD))
+            key = "" if self._door.insecure else str(frame.get("User-Id"))
+        except zmq.ZMQError:
+            self.counts["strangers"] += 1
+            return None
+        remote = sockets.remote_of(fd)
+        if remote is None:
+            return None
+        self._silent.pop(fd, None)
+        caller = ANYONE if self._door.insecure else self._admitted(key)
+        if caller is None:
+            self.counts["strangers"] += 1
+            sockets.shut(fd, remote)
+            return None
+        peer = Peer(
+            next(self._serials), routing_id, key, caller, fd, remote,
+            Conversation(now, gone_s=defaults.PEER_GONE_S), now,
+        )
+        dead = self.peers.add(peer)
+        if dead is not None:
+            self._over(dead, Unreachable("the connection is gone"))
+        return peer
+
+    def _admitted(self, key: str) -> Caller | None:
+        try:
+            return self._door.admit(key)
+        except Exception:
+            log.exception("admission_failed")
+            return None
+
+    # --- out
+    def send(self, peer: Peer, frame: bytes) -> None:
+        """Sends, or keeps the frame while the peer is slow; one that never reads is cut."""
+        if peer.gone:
+            return
+        if not peer.outbox and self._put(peer, frame):
+            return
+        if not peer.outbox:
+            peer.moved_at = self._clock()
+        peer.outbox.append(frame)
+        peer.outbox_bytes += len(frame)
+        if len(peer.outbox) > OUTBOX_FRAMES or peer.outbox_bytes > OUTBOX_BYTES:
+            self.cut(peer, "it does not read what it asked for")
+            return
+        self._stuck.add(peer)
+        self._retry_soon()
+
+    def try_send(self, peer: Peer, frame: bytes) -> bool:
+        """Sends if there is room; else `on_room` is called when there is."""
+        if peer.gone or (not peer.outbox and self._put(peer, frame)):
+            return True
+        if not peer.gone:
+            if peer not in self._stuck:
+                peer.moved_at = self._clock()
+            self._stuck.add(peer)
+            self._retry_soon()
+        return peer.gone
+
+    def _put(self, peer: Peer, frame: bytes) -> bool:
+        if not self._open:
+            return True
+        try:
+            self._socket.send(peer.routing_id, zmq.NOBLOCK | zmq.SNDMORE)
+            self._socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            peer.blocked += 1
+            self.counts["blocked_sends"] += 1
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self._loop.call_soon(self._over, peer, Unreachable("the connection is gone"))
+            return True
+        finally:
+            self._pump.kick()  # ZMQ_FD is edge-triggered
+        peer.conversation.said_at = self._clock()
+        return True
+
+    def _retry_soon(self) -> None:
+        if self._retry is None:
+            self._retry = self._loop.call_later(_RETRY_S, self._retry_stuck)
+
+    def _retry_stuck(self) -> None:
+        self._retry = None
+        for peer in list(self._stuck):
+            while peer.outbox and not peer.gone and self._put(peer, peer.outbox[0]):
+                peer.outbox_bytes -= len(peer.outbox.popleft())
+                peer.moved_at = self._clock()
+            if not peer.outbox:
+                self._stuck.discard(peer)
+                if not peer.gone:
+                    peer.on_room()
+        if self._stuck:
+            self._retry_soon()
+
+    # --- the end of a connection
+    def cut(self, peer: Peer, reason: str) -> None:
+        """Ends a connection now: what it sent or was to get is dropped."""
+        if peer.gone:
+            return
+        self.counts["cut"] += 1
+        log.info("cut peer=%s reason=%r", peer, reason)
+        sockets.shut(peer.fd, peer.remote)
+        peer.cut_at = self._clock()
+        self._end(peer, Unreachable(f"the connection was cut: {reason}"))
+        self.peers.retire(peer)
+
+    def cut_soon(self, peer: Peer, reason: str) -> None:
+        """The same, after what was just said to it has had time to go."""
+        self._loop.call_later(0.25, self.cut, peer, reason)
+
+    def _over(self, peer: Peer, error: BorutaError) -> None:
+        self._end(peer, error)
+        self.peers.remove(peer)
+
+    def _end(self, peer: Peer, error: BorutaError) -> None:
+        if peer.gone:
+            return
+        peer.gone = True
+        peer.outbox.clear()
+        self._stuck.discard(peer)
+        peer.conversation.end(error)
+        self._on_lost(peer, error)
+
+    def _on_event(self, event: int, value: int) -> None:
+        if event == zmq.EVENT_ACCEPTED:
+            self._accepted(value)
+        elif event == zmq.EVENT_DISCONNECTED:
+            self._disconnected(value)
+        elif event == zmq.EVENT_ACCEPT_FAILED:
+            log.error("accept_failed errno=%d: out of file descriptors? (ulimit -n)", value)
+        else:
+            self.counts["handshakes_failed"] += 1
+
+    def _accepted(self, fd: int) -> None:
+        self.counts["accepted"] += 1
+        remote = sockets.remote_of(fd)
+        if remote is None:
+            return
+        known = self.peers.by_fd(fd)
+        if known is not None and not known.gone and known.remote == remote:
+            return  # its first frame came before the news of it
+        if fd >= self._files - _SPARE_FILES:
+            log.error("no_files_left allowed=%d: %s is turned away", self._files, remote[0])
+            sockets.shut(fd, remote)
+            return
+        self._silent[fd] = self._clock()
+
+    def _disconnected(self, fd: int) -> None:
+        self._silent.pop(fd, None)
+        self._take_all()  # what it said before it left counts
+        peer = self.peers.by_fd(fd)
+        # The fd may be another connection's by now, whose first frame came before this news.
+        if peer is not None and sockets.remote_of(fd) != peer.remote:
+            self._over(peer, Unreachable("the connection is gone"))
+
+    def tick(self, now: float) -> None:
+        """Cuts who came in and said nothing, and who does not read; forgets who is long gone."""
+        allowed = _SAID_NOTHING_S + _EACH_OTHER_S * len(self._silent)
+        for fd, since in list(self._silent.items()):
+            if now - since >= allowed:
+                del self._silent[fd]
+                remote = sockets.remote_of(fd)
+                if remote is not None and sockets.shut(fd, remote):
+                    self.counts["cut"] += 1
+        for peer in list(self._stuck):
+            if now - peer.moved_at >= defaults.PEER_GONE_S:
+                self.cut(peer, "it reads nothing")
+        self.peers.forget_cut(now - _FORGET_CUT_S)
+
+    def awoke(self, gap: float) -> None:
+        """This process did not run for a while: no silence of theirs counts."""
+        now = self._clock()
+        self._silent = dict.fromkeys(self._silent, now)
+        for peer in self._stuck:
+            peer.moved_at = now
