@@ -1,0 +1,91 @@
+"""A sorted set of keys that knows the rank of each: the queue of a bucket, the idle of a shape."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import Final, Generic, Protocol, Self, TypeVar
+
+
+class Sortable(Protocol):
+    """What can be put in order."""
+
+    def __lt__(self, other: Self, /) -> bool: ...
+
+
+K = TypeVar("K", bound=Sortable)
+
+_BLOCK: Final = 1000  # a longer block is cut in two; adding moves half a block at most
+
+
+class OrderedKeys(Generic[K]):
+    """Keys in order, in blocks.
+
+    Adding and removing cost O(log n + block), the first key O(1), a rank O(n / block).
+    """
+
+    __slots__ = ("_blocks", "_lasts", "_size")
+
+    def __init__(self) -> None:
+        self._blocks: list[list[K]] = []
+        self._lasts: list[K] = []
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[K]:
+        for block in self._blocks:
+            yield from block
+
+    def first(self) -> K | None:
+        """The lowest key, if there is one."""
+        return self._blocks[0][0] if self._blocks else None
+
+    def add(self, key: K) -> None:
+        """Puts a key in that is not there yet."""
+        self._size += 1
+        blocks, lasts = self._blocks, self._lasts
+        if not blocks:
+            blocks.append([key])
+            lasts.append(key)
+            return
+        at = bisect_left(lasts, key)
+        if at == len(lasts):
+            at -= 1
+            blocks[at].append(key)
+            lasts[at] = key
+        else:
+            insort(blocks[at], key)
+        block = blocks[at]
+        if len(block) > _BLOCK:
+            half = len(block) // 2
+            blocks.insert(at + 1, block[half:])
+            del block[half:]
+            lasts.insert(at, block[-1])
+
+    def remove(self, key: K) -> None:
+        """Takes a key out.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        at = bisect_left(self._lasts, key)
+        if at == len(self._lasts):
+            raise KeyError(key)
+        block = self._blocks[at]
+        place = bisect_left(block, key)
+        if block[place] != key:
+            raise KeyError(key)
+        del block[place]
+        self._size -= 1
+        if block:
+            self._lasts[at] = block[-1]
+        else:
+            del self._blocks[at], self._lasts[at]
+
+    def rank(self, key: K) -> int:
+        """How many keys are lower."""
+        at = bisect_left(self._lasts, key)
+        lower = sum(map(len, self._blocks[:at]))
+        return lower + (bisect_left(self._blocks[at], key) if at < len(self._blocks) else 0)

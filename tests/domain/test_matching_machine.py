@@ -1,0 +1,156 @@
+"""The index and a scan over everything make the same pairs, whatever comes in whatever order."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from boruta.domain import matching
+from boruta.domain.matching import Matching
+from boruta.domain.types import UUID_CAP, Capabilities
+from tests.domain.scan import Scan, Waiting
+
+UUIDS = ["w1", "w2", "w3", "w4", "w5", "w6,w1"]
+WANTED = {
+    "arch": ["arm", "arm|mips", "mips, x86", "!=arm", "*", "!*", "arm, mips", "1..x"],
+    "volt": ["3.3", "1.5..3.6", ">=3", "<=2", "1-2", "!=1..2", "2..", "3.6..1"],
+    UUID_CAP: ["w1", "w2|w3", "!=w1", "!=w2|w3", "*", "!*", "w6,w1", "1..5"],
+}
+HAS = {
+    "arch": ["arm", "mips", "x86", "arm, mips"],
+    "volt": ["3.3", "1, 2", "1.5..3.6", "no"],
+    "hdmi": ["yes"],
+}
+
+
+def caps_of(values: dict[str, list[str]]) -> st.SearchStrategy[Capabilities]:
+    return st.fixed_dictionaries(
+        {}, optional={key: st.sampled_from(some) for key, some in values.items()}
+    ).map(Capabilities)
+
+
+uuids = st.sampled_from(UUIDS)
+groups = st.sampled_from([(), (), ("a",), ("b",), ("a", "b")])
+ids = st.integers(1, 12)
+
+
+class MatchingMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = Matching()
+        self.scan = Scan()
+        self.seq = 100
+        self.rev = 0
+
+    @rule(
+        id_=ids, caps=caps_of(WANTED), groups=groups, priority=st.integers(1, 3), late=st.booleans()
+    )
+    def ready(
+        self, id_: int, caps: Capabilities, groups: tuple[str, ...], priority: int, late: bool
+    ) -> None:
+        self.seq += 1
+        self.rev += 1
+        seq = self.seq if late else 200 - self.seq
+        self.index.request_ready(id_, self.rev, priority, seq, caps, groups)
+        self.scan.requests[id_] = Waiting((priority, seq, id_), caps, groups)
+
+    @rule(id_=ids)
+    def gone(self, id_: int) -> None:
+        self.index.request_gone(id_)
+        self.scan.requests.pop(id_, None)
+
+    @rule(id_=ids)
+    def refused(self, id_: int) -> None:
+        self.index.refused(id_)
+        if id_ in self.scan.requests:
+            self.scan.requests[id_].ready = True
+
+    @rule(uuid=uuids, caps=caps_of(HAS), groups=groups)
+    def known(self, uuid: str, caps: Capabilities, groups: tuple[str, ...]) -> None:
+        self.index.worker_known(uuid, caps, groups)
+        self.scan.known(uuid, caps, groups)
+
+    @rule(uuid=uuids)
+    def forgotten(self, uuid: str) -> None:
+        self.index.worker_forgotten(uuid)
+        self.scan.boards.pop(uuid, None)
+
+    @rule(uuid=uuids, failed=st.booleans())
+    def offered(self, uuid: str, failed: bool) -> None:
+        self.index.worker_offered(uuid, recently_failed=failed)
+        if uuid in self.scan.boards:
+            board = self.scan.boards[uuid]
+            board.idle, board.failed = True, failed
+
+    @rule(failed=st.booleans())
+    def all_offered(self, failed: bool) -> None:
+        for uuid in UUIDS:
+            self.offered(uuid, failed)
+
+    @rule(uuid=uuids)
+    def withdrawn(self, uuid: str) -> None:
+        self.index.worker_withdrawn(uuid)
+        if uuid in self.scan.boards:
+            self.scan.boards[uuid].idle = False
+
+    @rule(budget=st.integers(0, 3), most=st.integers(1, 3))
+    def slice(self, budget: int, most: int) -> None:
+        """A part of the work is done: what is handed out is what the scan hands out first."""
+        self.index.advance(budget)
+        self.check_prefix(most)
+
+    @rule()
+    def settle(self) -> None:
+        """All of the work is done: what is handed out is all that the scan hands out."""
+        while self.index.advance(2):
+            pass
+        while self.check_prefix(3):
+            pass
+        assert self.scan.matches() == []
+
+    def check_prefix(self, most: int) -> int:
+        expected = self.scan.matches()
+        found = [(pair.request_id, pair.worker_uuid) for pair in self.index.matches(most)]
+        assert found == expected[: len(found)]
+        self.scan.take(found)
+        return len(found)
+
+    @precondition(lambda self: self.scan.requests)
+    @rule(data=st.data())
+    def questions(self, data: st.DataObject) -> None:
+        id_ = data.draw(st.sampled_from(sorted(self.scan.requests)))
+        request = self.scan.requests[id_]
+        asked = (request.caps, request.groups)
+        fitting = self.scan.fitting(request)
+        assert self.index.fitting_workers(*asked) == fitting
+        assert self.index.servable(*asked) == bool(fitting)
+        assert self.index.unmet(*asked) == self.scan.unmet(request)
+        while self.index.advance(100):
+            pass
+        assert self.index.queue_position(id_) == self.scan.position(id_)
+        never = [one for one, waiting in self.scan.queue() if not self.scan.fitting(waiting)]
+        assert sorted(self.index.unservable()) == sorted(never)
+
+    @invariant()
+    def nothing_is_kept_of_what_is_gone(self) -> None:
+        assert set(self.index._workers) == set(self.scan.boards)
+        assert set(self.index._requests) == set(self.scan.requests)
+
+
+class SmallMachine(MatchingMachine):
+    """The same while empty buckets are dropped at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = matching.EMPTY_KEPT
+        matching.EMPTY_KEPT = 0  # type: ignore[misc]
+
+    def teardown(self) -> None:
+        matching.EMPTY_KEPT = self.kept  # type: ignore[misc]
+
+
+TestMatching = MatchingMachine.TestCase
+TestMatching.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDropping = SmallMachine.TestCase
+TestDropping.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
