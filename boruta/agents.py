@@ -15,7 +15,7 @@ from boruta.domain.errors import BoardLost, TimedOut
 from boruta.domain.types import WorkerUUID
 
 ENDS_WITHIN_S: Final = 5.0  # before the process is killed
-_SAID_LINES: Final = 5  # of what it wrote, shown when it failed
+_SAID_LINES: Final = 3  # of what it wrote, shown when it failed
 _HOME: Final = Path(__file__).resolve().parent.parent
 
 

@@ -27,7 +27,6 @@ insecure = false
 
 [requests]
 unservable = "refuse"
-default_deadline = "7d"
 job_timeout = "30m"
 max_job_timeout = 7200
 prolongs = 3
@@ -37,7 +36,7 @@ prolong_total = "2h"
 initial = "idle"
 grace = 90
 auto_recover = true
-check_every = "10m"
+check_every = 0
 
 [log]
 level = "debug"
@@ -81,9 +80,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.server.board_networks == ("10.0.0.0/8", "fd00::/8")
     assert config.requests.job_timeout == 1800
     assert config.requests.max_job_timeout == 7200
-    assert config.requests.default_deadline == 7 * 86400
     assert config.workers.initial is WorkerState.IDLE
-    assert config.workers.check_every == 600
     assert (config.log.level, config.log.format) == ("debug", "json")
 
 
@@ -140,6 +137,8 @@ def test_a_named_file_counts_alone_and_must_be_there(
         ("[requests]\nprolongs = -1\n", 2, "requests.prolongs", "whole number"),
         ('[requests]\nunservable = "no"\n', 2, "requests.unservable", "wait, invalid, refuse"),
         ('[workers]\ninitial = "run"\n', 2, "workers.initial", "maintenance, idle"),
+        ('[workers]\ncheck_every = "1h"\n', 2, "workers.check_every", "not available"),
+        ('[requests]\ndefault_deadline = "7d"\n', 2, "requests.default_deadline", "calendar"),
         ('[log]\nlevel = "loud"\n', 2, "log.level", "debug, info, warning, error"),
         ("log.level = 4\n", 1, "log.level", "want a text"),
         ('[log]\n"level" = 4\n', 2, "log.level", "want a text"),
