@@ -10,19 +10,20 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from boruta import places
 from boruta.domain import defaults
-from boruta.domain.errors import BadConfig, Unreachable
+from boruta.domain.errors import BadConfig, TimedOut, Unreachable
 from boruta.profiles import ClientConfig, Profile, load_client_config
 from boruta.version import SOFTWARE
 
 if TYPE_CHECKING:
     from boruta import aio
-    from transport.client import Address, KeyPair
+    from transport.client import Address, KeyPair, Link
 
 NO_KEY: Final = "none"  # instead of a server key: no encryption, for a server with --insecure
+CALL_WITHIN_S: Final = 60.0  # longer than the longest command to a board, and than a restart
 _START: Final = "start one with: boruta server"
 
 
@@ -245,6 +246,24 @@ def _local_key(data: Path) -> str:
 
 
 # --- connecting
+class _Patient:
+    """A link whose calls end also where the server stays away: nobody waits for ever."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def call(
+        self, kind: str, body: Mapping[str, Any], timeout: float | None = None
+    ) -> dict[str, Any]:
+        # An acquire waits as long as it is meant to; the other calls have their answer at once.
+        if timeout is not None or kind == "requests.acquire":
+            return await self._link.call(kind, body, timeout)
+        try:
+            return await self._link.call(kind, body, CALL_WITHIN_S)
+        except TimedOut as late:
+            raise Unreachable(f"the server is out of reach: {late.message}") from None
+
+
 async def open_client(found: Found, timeout: float | None) -> aio.Client:
     """A client over a new connection.
 
@@ -267,10 +286,11 @@ async def open_client(found: Found, timeout: float | None) -> aio.Client:
                 **error.details,
             ) from None
         raise
-    requests = RemoteRequests(link)
+    patient = cast("Link", _Patient(link))
+    requests = RemoteRequests(patient)
     return aio.Client(
         requests,
-        RemoteWorkers(link),
+        RemoteWorkers(patient),
         feed=RemoteFeed(link),
         info=requests.info,
         on_close=link.close,
