@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
@@ -227,7 +228,10 @@ class UserCalls:
 
     # --- news
     def _subscribe(self, body: Body) -> Body:
-        return {"seq": self.watching.subscribe(body)}
+        seq = self.watching.subscribe(body)
+        # After the reply, which goes out in this turn of the loop.
+        asyncio.get_running_loop().call_soon(self.watching.release)
+        return {"seq": seq}
 
     def _unsubscribe(self, _: Body) -> Body:
         self.watching.unsubscribe()

@@ -34,6 +34,7 @@ __all__ = ["Address", "KeyPair", "Link"]
 
 log = logging.getLogger("boruta.link")
 _PERMANENT: Final = (NotPermitted, UnsupportedProtocol, BadRequest)
+_LEAVE_WITHIN_S: Final = 3.0  # a server that has said goodbye has this long to answer
 # Set in what `on_up` runs: its calls go out before the queued ones.
 _greeting: contextvars.ContextVar[Lifeline | None] = contextvars.ContextVar(
     "boruta_greeting", default=None
@@ -104,7 +105,8 @@ class Link:
         self._gone_s = defaults.USER_LEAVES_S if user else defaults.PEER_GONE_S
         self._answering = Answering(on_call, self._noticed, {} if user else DRYAD_CALLS)
         self._outstanding = Outstanding(self._now)
-        self._line: Lifeline | None = None  # greeted: calls go out
+        self._line: Lifeline | None = None  # hello was answered
+        self._open = False  # and `on_up` is done: calls go out
         self._keeper: asyncio.Task[None] | None = None
         self._openers: set[asyncio.Future[dict[str, Any]]] = set()
         self._failures = 0
@@ -119,8 +121,8 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        """Whether calls go out now."""
-        return self._line is not None
+        """Whether there is a connection whose hello was answered."""
+        return self._line is not None and not self._line.over.done()
 
     def _now(self) -> float:
         return (self._given_clock or asyncio.get_running_loop().time)()
@@ -163,14 +165,12 @@ class Link:
             kind, checked, known.reply, sent_again(kind, checked), until, loop.create_future(),
             on_reply,
         )
-        self._outstanding.add(pending)
         timer = None if timeout is None else loop.call_later(timeout, self._too_late, pending)
         try:
-            if greeting is not None and greeting is not self._line and not greeting.over.done():
-                pending.again = False  # the next connection is greeted anew
-                self._outstanding.send(pending, greeting)
-            elif self._line is not None:
-                self._outstanding.send(pending, self._line)
+            if greeting is not None and greeting is self._line and not self._open:
+                self._outstanding.add_over(pending, greeting)
+            else:
+                self._outstanding.add(pending)
             return await pending.answer
         finally:
             self._outstanding.remove(pending)
@@ -178,7 +178,7 @@ class Link:
                 timer.cancel()
 
     def _too_late(self, pending: Pending) -> None:
-        why = "" if self._line or not self.last_error else f" ({self.last_error})"
+        why = "" if self._open or not self.last_error else f" ({self.last_error})"
         pending.settle(TimedOut(f"{pending.kind}: no answer in time{why}"))
 
     def notice(self, kind: str, body: Mapping[str, Any]) -> None:
@@ -193,6 +193,9 @@ class Link:
             take(kind, body)
 
     def _took(self, line: Lifeline, message: Call | Notice) -> None:
+        if isinstance(message, Notice) and message.type == "goodbye":
+            self._outstanding.stopped(line)
+            line.leave(_LEAVE_WITHIN_S)
         self._answering.take(line, message)
 
     # --- the life of the link
@@ -206,7 +209,7 @@ class Link:
         """
         if self._closed:
             raise ShuttingDown("the client is closed")
-        if self._line is not None:
+        if self._open:
             return self.hello
         loop = asyncio.get_running_loop()
         opener: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -234,8 +237,7 @@ class Link:
         self._settle_openers(error)
         if self._keeper is not None:
             self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.wait({self._keeper})
         await self._answering.close()
 
     async def _keep_up(self) -> None:
@@ -300,15 +302,17 @@ class Link:
         try:
             self.hello = await line.hello(self._keys, attempt, self._hello_body)
             self.server_host, self.local_host = address.parts()[0], line.local_host
+            self._line = line
             await self._greet(line)
             log.info("link_up server=%s kept=%s", address.url, self.hello["session_kept"])
-            self._line, self._failures, self.last_error = line, 0, None
+            self._open, self._failures, self.last_error = True, 0, None
             self._refusals.clear()
             self._settle_openers(None)
-            self._outstanding.send_all(line)
+            if not line.leaving:
+                self._outstanding.opened(line)
             error = await line.over
         finally:
-            was_up, self._line = self._line is not None, None
+            was_up, self._open, self._line = self._open, False, None
             line.close()
             self._outstanding.lost(line)
         if was_up and self._on_down is not None:

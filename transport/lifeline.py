@@ -43,9 +43,11 @@ class Lifeline:
         self._beat_body = beat_body
         self.conversation = Conversation(clock(), _BEFORE_HELLO_S, gone_s)
         self.over: asyncio.Future[BorutaError] = self._loop.create_future()
+        self.leaving = False  # the server has said goodbye
         self._connection: Connection | None = None
         self._ticks = Ticks(clock(), _TICK_S)
         self._timer = self._loop.call_later(_TICK_S, self._tick)
+        self._leaving: asyncio.TimerHandle | None = None
 
     @property
     def local_host(self) -> str:
@@ -141,6 +143,13 @@ class Lifeline:
         return HEARTBEAT if not body else encode(Notice("heartbeat", body))
 
     # --- end
+    def leave(self, within_s: float) -> None:
+        """The server is stopping: what it was asked it may still answer, for a while."""
+        if not self.leaving:
+            self.leaving = True
+            error = Unreachable(f"{self._address.url} is stopping", server=self._address.url)
+            self._leaving = self._loop.call_later(within_s, self.end, error)
+
     def end(self, error: BorutaError) -> None:
         """The connection is over; `close` follows."""
         if not self.over.done():
@@ -149,6 +158,8 @@ class Lifeline:
     def close(self) -> None:
         """Closes it; idempotent."""
         self._timer.cancel()
+        if self._leaving is not None:
+            self._leaving.cancel()
         if not self.over.done():
             self.over.cancel()
         if self._connection is not None:

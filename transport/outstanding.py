@@ -12,6 +12,7 @@ from boruta.domain.errors import (
     BorutaError,
     Busy,
     InternalLogicError,
+    ShuttingDown,
     Unreachable,
     UsageError,
 )
@@ -20,6 +21,8 @@ from transport.lifeline import Lifeline
 
 # Calls of one link that wait; a program that asks for more is told `busy`.
 MOST: Final = 10_000
+# So many are unanswered at once over one connection; the server allows 256.
+AT_ONCE: Final = 240
 _CLOSED: Final = frozenset({"closed", "cancelled"})
 
 
@@ -70,14 +73,21 @@ class Pending:
 
 
 class Outstanding:
-    """The calls of one link, in the order in which they were made."""
+    """The calls of one link, in the order in which they were made.
+
+    Args:
+        clock: monotonic seconds.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._all: dict[Pending, None] = {}
+        self._waiting: dict[Pending, None] = {}  # not sent, or to be sent again
+        self._in_flight = 0
+        self._line: Lifeline | None = None  # over which they go out
 
     def add(self, pending: Pending) -> None:
-        """One more.
+        """One more; it is sent when there is a connection.
 
         Raises:
             Busy: that is one too many.
@@ -85,37 +95,46 @@ class Outstanding:
         if len(self._all) >= MOST:
             raise Busy(f"{MOST} calls of this client wait for an answer already")
         self._all[pending] = None
+        self._waiting[pending] = None
+        self._send_waiting()
+
+    def add_over(self, pending: Pending, line: Lifeline) -> None:
+        """One more, for this connection alone, which may not be open to the others yet.
+
+        Raises:
+            Busy: that is one too many.
+        """
+        if len(self._all) >= MOST:
+            raise Busy(f"{MOST} calls of this client wait for an answer already")
+        pending.again = False
+        self._all[pending] = None
+        self._send(pending, line)
 
     def remove(self, pending: Pending) -> None:
         """Nobody waits for it any more."""
         self._all.pop(pending, None)
+        self._waiting.pop(pending, None)
         if pending.over is not None:
             pending.over.conversation.forget(pending.number)
+            self._returned(pending)
+            self._send_waiting()
 
-    def send(self, pending: Pending, line: Lifeline) -> None:
-        """Sends it over this connection."""
-        body = pending.body
-        if pending.sent and pending.until is not None and "timeout_s" in body:
-            body = {**body, "timeout_s": max(0.0, pending.until - self._clock())}
-        pending.sent += 1
-        pending.over = line
-        try:
-            pending.number = line.call(pending.kind, body, pending.settle)
-        except BorutaError as error:
-            pending.settle(error)
+    def opened(self, line: Lifeline) -> None:
+        """A connection takes calls: what waits goes out over it."""
+        self._line = line
+        self._send_waiting()
 
-    def send_all(self, line: Lifeline) -> None:
-        """Sends what waits for a connection."""
-        for pending in list(self._all):
-            if pending.over is None and not pending.answer.done():
-                self.send(pending, line)
+    def stopped(self, line: Lifeline) -> None:
+        """A connection takes no more calls; what it was asked may still be answered."""
+        if self._line is line:
+            self._line = None
 
     def lost(self, line: Lifeline) -> None:
         """A connection is over: what may be is sent again over the next, the rest has failed."""
-        for pending in list(self._all):
-            if pending.over is not line:
-                continue
-            pending.over = None
+        self.stopped(line)
+        left = [pending for pending in self._all if pending.over is line]
+        for pending in left:
+            self._returned(pending)
             if not pending.again:
                 pending.settle(
                     Unreachable(
@@ -124,8 +143,47 @@ class Outstanding:
                         outcome="unknown",
                     )
                 )
+        # In front of those that were never sent: the order in which they were made.
+        again = {pending: None for pending in left if pending.again}
+        self._waiting = {**again, **self._waiting}
 
     def fail_all(self, error: BorutaError) -> None:
         """None of them gets an answer."""
         for pending in list(self._all):
             pending.settle(type(error)(error.message, **error.details))
+
+    def _send_waiting(self) -> None:
+        while self._line is not None and self._waiting and self._in_flight < AT_ONCE:
+            pending = next(iter(self._waiting))
+            del self._waiting[pending]
+            if not pending.answer.done():
+                self._send(pending, self._line)
+
+    def _send(self, pending: Pending, line: Lifeline) -> None:
+        body = pending.body
+        if pending.sent and pending.until is not None and "timeout_s" in body:
+            body = {**body, "timeout_s": max(0.0, pending.until - self._clock())}
+        pending.sent += 1
+        pending.over = line
+        self._in_flight += 1
+        try:
+            pending.number = line.call(
+                pending.kind, body, lambda outcome: self._answered(pending, line, outcome)
+            )
+        except BorutaError as error:
+            self._returned(pending)
+            pending.settle(error)
+
+    def _answered(
+        self, pending: Pending, line: Lifeline, outcome: dict[str, Any] | BorutaError
+    ) -> None:
+        if line.leaving and pending.again and isinstance(outcome, ShuttingDown):
+            return  # the next connection has the answer
+        self._returned(pending)
+        pending.settle(outcome)
+        self._send_waiting()
+
+    def _returned(self, pending: Pending) -> None:
+        if pending.over is not None:
+            pending.over = None
+            self._in_flight -= 1

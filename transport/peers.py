@@ -41,7 +41,6 @@ class Peer:
     gone: bool = False
     cut_at: float = 0.0
     in_flight: int = 0
-    blocked: int = 0
     outbox: deque[bytes] = field(default_factory=deque)
     outbox_bytes: int = 0
     moved_at: float = 0.0  # when the outbox last got shorter

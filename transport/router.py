@@ -6,31 +6,30 @@ Nothing here knows what the frames say.
 from __future__ import annotations
 
 import asyncio
-import errno
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import zmq
 
 from boruta.domain import defaults
-from boruta.domain.errors import BadAddress, BorutaError, Unavailable, Unreachable
+from boruta.domain.errors import BorutaError, Unreachable
 from boruta.domain.types import Caller, Role
 from transport import sockets
-from transport.peers import OUTBOX_BYTES, OUTBOX_FRAMES, Peer, PeerTable
+from transport.door import Door
+from transport.flood import FloodWatch
+from transport.outbound import Outbound
+from transport.peers import Peer, PeerTable
 from transport.session import Conversation
-from transport.zap import DOMAIN, Admission
+from transport.zap import Admission
 
 log = logging.getLogger("boruta.wire")
 ANYONE: Final = Caller("insecure", Role.ADMIN)
 _BATCH: Final = 200
 _DRAIN_MOST: Final = 50_000  # frames taken at once before a peer is judged
-_SENT_KEPT: Final = 256  # frames of one peer that wait in ZeroMQ to be sent
-_HANDSHAKE_MS: Final = 20_000  # a backstop; `_SAID_NOTHING_S` comes first
-_RETRY_S: Final = 0.01
 _FORGET_CUT_S: Final = 30.0
+_COMPLAIN_S: Final = 10.0  # the same trouble is logged no more often
 _SPARE_FILES: Final = 32  # without a free file descriptor ZeroMQ spins at 100 % of a core
 # A connection that never says anything. Each other one on its way in costs about a millisecond of
 # handshake first: 10,000 agents that come back at once must not be cut for it.
@@ -44,17 +43,6 @@ _EVENTS: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Where and for whom the server listens; keys are Z85 text."""
-
-    bind: str
-    public_key: str
-    secret_key: str
-    admit: Callable[[str], Caller | None]
-    insecure: bool = False
 
 
 class Router:
@@ -81,13 +69,14 @@ class Router:
         self.peers = PeerTable()
         self.url = ""
         self.counts: dict[str, int] = dict.fromkeys(
-            ("accepted", "cut", "handshakes_failed", "blocked_sends", "frames", "strangers"), 0
+            ("accepted", "cut", "handshakes_failed", "frames", "strangers"), 0
         )
         self._serials = itertools.count(1)
         self._silent: dict[int, float] = {}  # fd -> accepted at; those that said nothing yet
-        self._stuck: set[Peer] = set()
-        self._retry: asyncio.TimerHandle | None = None
+        self._flood = FloodWatch()
         self._files = sockets.files_allowed()
+        self._complained_at = -_COMPLAIN_S
+        self._admission: Admission | None = None
         self._open = False
 
     # --- start and end
@@ -101,17 +90,16 @@ class Router:
         if self._files < 1024:
             log.warning("few_files allowed=%d: each peer takes one (ulimit -n)", self._files)
         self._context = sockets.new_context()
-        self._admission: Admission | None = None
         self._socket = self._context.socket(zmq.ROUTER)
         try:
             if not self._door.insecure:
                 self._admission = Admission(self._loop, self._context, self._door.admit)
-            self._set_options()
+            self._door.prepare(self._socket)
             self._monitor = sockets.Monitor(
                 self._loop, self._context, self._socket, _EVENTS, self._on_event
             )
             try:
-                self._bind()
+                self.url = self._door.bind_to(self._socket)
             except BaseException:
                 self._monitor.close()
                 raise
@@ -121,46 +109,17 @@ class Router:
             self._context.destroy(linger=0)
             raise
         self._pump = sockets.Pump(self._loop, self._socket, self._drain)
+        self._outbound = Outbound(
+            self._loop, self._socket, self._clock, self._pump.kick, self.cut, self._unknown
+        )
         self._open = True
-
-    def _set_options(self) -> None:
-        socket, door = self._socket, self._door
-        sockets.set_common(socket)
-        # Neither limit bounds messages of many parts (nothing in ZeroMQ does): such a peer is cut
-        # at its end or when it has said nothing else for too long; a memory limit of the service
-        # stands behind that.
-        socket.setsockopt(zmq.RCVHWM, sockets.RECEIVED_KEPT)
-        socket.setsockopt(zmq.SNDHWM, _SENT_KEPT)
-        socket.setsockopt(zmq.BACKLOG, 4096)
-        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        # No HEARTBEAT_* here: on this side they are quadratic in the number of peers.
-        if not door.insecure:
-            socket.setsockopt(zmq.CURVE_SERVER, 1)
-            socket.setsockopt(zmq.CURVE_PUBLICKEY, door.public_key.encode())
-            socket.setsockopt(zmq.CURVE_SECRETKEY, door.secret_key.encode())
-            socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
-            socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-
-    def _bind(self) -> None:
-        bind = self._door.bind
-        try:
-            self._socket.bind(bind)
-        except zmq.ZMQError as error:
-            if error.errno == zmq.EADDRINUSE:
-                raise Unavailable(f"{bind} is in use: another server, or another program") from None
-            if error.errno in (zmq.EADDRNOTAVAIL, errno.ENODEV):
-                raise BadAddress(f"{bind}: this machine has no such address") from None
-            raise BadAddress(f"{bind} cannot be bound: {error.strerror}") from None
-        self.url = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr]
 
     def close(self) -> None:
         """Closes every connection and the socket."""
         if not self._open:
             return
         self._open = False
-        if self._retry is not None:
-            self._retry.cancel()
+        self._outbound.close()
         for peer in self.peers:
             self._over(peer, Unreachable("the server has stopped"))
         self._pump.close()
@@ -247,67 +206,11 @@ class Router:
     # --- out
     def send(self, peer: Peer, frame: bytes) -> None:
         """Sends, or keeps the frame while the peer is slow; one that never reads is cut."""
-        if peer.gone:
-            return
-        if not peer.outbox and self._put(peer, frame):
-            return
-        if not peer.outbox:
-            peer.moved_at = self._clock()
-        peer.outbox.append(frame)
-        peer.outbox_bytes += len(frame)
-        if len(peer.outbox) > OUTBOX_FRAMES or peer.outbox_bytes > OUTBOX_BYTES:
-            self.cut(peer, "it does not read what it asked for")
-            return
-        self._stuck.add(peer)
-        self._retry_soon()
+        self._outbound.send(peer, frame)
 
     def try_send(self, peer: Peer, frame: bytes) -> bool:
-        """Sends if there is room; else `on_room` is called when there is."""
-        if peer.gone or (not peer.outbox and self._put(peer, frame)):
-            return True
-        if not peer.gone:
-            if peer not in self._stuck:
-                peer.moved_at = self._clock()
-            self._stuck.add(peer)
-            self._retry_soon()
-        return peer.gone
-
-    def _put(self, peer: Peer, frame: bytes) -> bool:
-        if not self._open:
-            return True
-        try:
-            self._socket.send(peer.routing_id, zmq.NOBLOCK | zmq.SNDMORE)
-            self._socket.send(frame, zmq.NOBLOCK)
-        except zmq.Again:
-            peer.blocked += 1
-            self.counts["blocked_sends"] += 1
-            return False
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self._loop.call_soon(self._over, peer, Unreachable("the connection is gone"))
-            return True
-        finally:
-            self._pump.kick()  # ZMQ_FD is edge-triggered
-        peer.conversation.said_at = self._clock()
-        return True
-
-    def _retry_soon(self) -> None:
-        if self._retry is None:
-            self._retry = self._loop.call_later(_RETRY_S, self._retry_stuck)
-
-    def _retry_stuck(self) -> None:
-        self._retry = None
-        for peer in list(self._stuck):
-            while peer.outbox and not peer.gone and self._put(peer, peer.outbox[0]):
-                peer.outbox_bytes -= len(peer.outbox.popleft())
-                peer.moved_at = self._clock()
-            if not peer.outbox:
-                self._stuck.discard(peer)
-                if not peer.gone:
-                    peer.on_room()
-        if self._stuck:
-            self._retry_soon()
+        """Sends if there is room; else the peer's `on_room` is called when there is."""
+        return self._outbound.try_send(peer, frame)
 
     # --- the end of a connection
     def cut(self, peer: Peer, reason: str) -> None:
@@ -329,12 +232,14 @@ class Router:
         self._end(peer, error)
         self.peers.remove(peer)
 
+    def _unknown(self, peer: Peer) -> None:
+        self._over(peer, Unreachable("the connection is gone"))
+
     def _end(self, peer: Peer, error: BorutaError) -> None:
         if peer.gone:
             return
         peer.gone = True
-        peer.outbox.clear()
-        self._stuck.discard(peer)
+        self._outbound.forget(peer)
         peer.conversation.end(error)
         self._on_lost(peer, error)
 
@@ -344,7 +249,7 @@ class Router:
         elif event == zmq.EVENT_DISCONNECTED:
             self._disconnected(value)
         elif event == zmq.EVENT_ACCEPT_FAILED:
-            log.error("accept_failed errno=%d: out of file descriptors? (ulimit -n)", value)
+            self._complain(f"accept_failed errno={value}: out of file descriptors? (ulimit -n)")
         else:
             self.counts["handshakes_failed"] += 1
 
@@ -357,10 +262,16 @@ class Router:
         if known is not None and not known.gone and known.remote == remote:
             return  # its first frame came before the news of it
         if fd >= self._files - _SPARE_FILES:
-            log.error("no_files_left allowed=%d: %s is turned away", self._files, remote[0])
+            self._complain(f"no_files_left allowed={self._files}: peers are turned away")
             sockets.shut(fd, remote)
             return
         self._silent[fd] = self._clock()
+
+    def _complain(self, text: str) -> None:
+        now = self._clock()
+        if now - self._complained_at >= _COMPLAIN_S:
+            self._complained_at = now
+            log.error("%s", text)
 
     def _disconnected(self, fd: int) -> None:
         self._silent.pop(fd, None)
@@ -370,23 +281,30 @@ class Router:
         if peer is not None and sockets.remote_of(fd) != peer.remote:
             self._over(peer, Unreachable("the connection is gone"))
 
+    def stats(self) -> dict[str, int]:
+        """Plain counts."""
+        return {
+            **self.counts,
+            "blocked_sends": self._outbound.blocked if self._open else 0,
+            "refused_keys": 0 if self._admission is None else self._admission.refused,
+        }
+
     def tick(self, now: float) -> None:
         """Cuts who came in and said nothing, and who does not read; forgets who is long gone."""
         allowed = _SAID_NOTHING_S + _EACH_OTHER_S * len(self._silent)
         for fd, since in list(self._silent.items()):
-            if now - since >= allowed:
+            if now - since >= allowed or self._flood.is_endless(fd):
                 del self._silent[fd]
                 remote = sockets.remote_of(fd)
                 if remote is not None and sockets.shut(fd, remote):
                     self.counts["cut"] += 1
-        for peer in list(self._stuck):
-            if now - peer.moved_at >= defaults.PEER_GONE_S:
-                self.cut(peer, "it reads nothing")
+        for peer in self._flood.endless(self.peers):
+            self.cut(peer, "a message that never ends")
+        self._outbound.tick(now)
         self.peers.forget_cut(now - _FORGET_CUT_S)
 
     def awoke(self, gap: float) -> None:
         """This process did not run for a while: no silence of theirs counts."""
         now = self._clock()
         self._silent = dict.fromkeys(self._silent, now)
-        for peer in self._stuck:
-            peer.moved_at = now
+        self._outbound.awoke(now)

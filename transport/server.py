@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
@@ -19,11 +18,11 @@ from boruta.domain.errors import (
 from boruta.domain.interfaces import Front
 from boruta.domain.types import Caller
 from transport.addresses import parse_networks
-from transport.calls import UserCalls
 from transport.codec import Call, Notice, encode
+from transport.door import Door
 from transport.greeting import Greeter, Guest
 from transport.peers import Peer
-from transport.router import Door, Router
+from transport.router import Router
 from transport.session import HEARTBEAT, Bad, Ticks
 from transport.wire import NOTICES
 
@@ -31,6 +30,7 @@ log = logging.getLogger("boruta.wire")
 _TICK_S: Final = 0.5
 _CALLS_AT_ONCE: Final = 256  # of one peer; one more is answered `busy`
 _RETRY_AFTER_S: Final = 1.0
+_LAST_WORDS_S: Final = 0.1  # what was just said needs to go out before the socket is closed
 
 
 class Server:
@@ -76,6 +76,7 @@ class Server:
         # What a lost connection has begun goes on, but for acquires: those the client sends again.
         self._tasks: set[asyncio.Task[None]] = set()
         self._acquiring: dict[Peer, set[asyncio.Task[None]]] = {}
+        self._stopping = False
         self._ticks = Ticks(self._clock(), _TICK_S)
         self._timer: asyncio.TimerHandle | None = None
         self._counts = dict.fromkeys(
@@ -104,7 +105,11 @@ class Server:
         return self._router.url
 
     def announce_stop(self, reason: str) -> None:
-        """Says goodbye to every peer."""
+        """Says goodbye to every peer. Who waits to acquire is not answered: he asks again."""
+        self._stopping = True
+        for tasks in self._acquiring.values():
+            for task in tasks:
+                task.cancel()
         frame = encode(
             Notice("goodbye", {"reason": reason[:1000], "retry_after_s": _RETRY_AFTER_S})
         )
@@ -126,7 +131,7 @@ class Server:
             "workers": self._greeter.workers,
             "calls_in_flight": len(self._tasks),
             **self._counts,
-            **self._router.counts,
+            **self._router.stats(),
         }
 
     async def stop(self, grace_s: float = 1.0) -> None:
@@ -134,9 +139,10 @@ class Server:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for tasks in self._acquiring.values():
-            for task in tasks:
-                task.cancel()
+        if not self._stopping:
+            self.announce_stop("the server is stopping")
+        if self._guests:
+            await asyncio.sleep(min(grace_s, _LAST_WORDS_S))
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=grace_s)
         for task in list(self._tasks):
@@ -209,8 +215,6 @@ class Server:
             return
         if isinstance(answer, dict):
             self._reply(peer, call.id, answer)
-            if call.type == "events.subscribe" and isinstance(guest.calls, UserCalls):
-                guest.calls.watching.release()
             return
         self._begin(peer, call, answer)
 
@@ -262,12 +266,17 @@ class Server:
             task.cancel()
         if guest is not None:
             log.info("lost peer=%s role=%s: %s", peer, peer.role, error)
-            guest.lost()
+            try:
+                guest.lost()
+            except Exception:
+                log.exception("lost_failed peer=%s", peer)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_S, self._tick)
-        with contextlib.suppress(Exception):
+        try:
             self._look_round()
+        except Exception:
+            log.exception("tick_failed")
 
     def _look_round(self) -> None:
         now = self._clock()
