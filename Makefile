@@ -2,8 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What stands whole; the floors above join as they are finished.
-CHECKED := boruta/domain boruta/store
+CHECKED := boruta actors transport dryad
 
 .PHONY: demo test lint pykka-suite clean
 
@@ -14,8 +13,9 @@ test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -q
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED) tests benchmarks examples
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports
 
 pykka-suite: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.runtime.pykka_suite

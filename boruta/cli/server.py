@@ -32,6 +32,10 @@ def server(config: Path | None, **flags: object) -> None:
     from boruta.config import ServerConfig, load_server_config
     from boruta.server import run
 
+    # --data may also stand before the verb, where it is kept for all of them.
+    before = click.get_current_context().find_root().ensure_object(dict).get("data")
+    flags["data"] = flags["data"] or (Path(before) if before else None)
+
     def load() -> ServerConfig:
         return load_server_config(config, os.environ, **flags)
 
