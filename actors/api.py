@@ -257,6 +257,8 @@ class RequestsApi(Asking):
             if ref is not None and ref.is_alive():
                 with contextlib.suppress(Restarted, ActorGone):
                     return await self._ask(ref, message, f"request {req_id} not found")
+            if self._system.closing:
+                raise ShuttingDown("the server is stopping", retry_after_s=2.0)
             await self._next_turn()  # one that failed is started anew on the dispatcher's next turn
         raise InternalLogicError(f"the actor of request {req_id} fails again and again")
 

@@ -10,12 +10,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from boruta.blocking import BlockingRequests, BlockingWorkers
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import BadRequest, ShuttingDown, TimedOut
@@ -29,27 +30,40 @@ from boruta.domain.types import (
     WorkerState,
     WorkerUUID,
 )
+from boruta.loops import LoopThread, Undo
 
 if TYPE_CHECKING:
     import pykka
 
     from boruta.agents import Agents
-    from boruta.blocking import BlockingRequests, BlockingWorkers
     from boruta.client import Client
     from boruta.config import ServerConfig
     from boruta.delivery import Delivery, Subscribed
     from boruta.domain.interfaces import Subscription
-    from boruta.loops import LoopThread
     from boruta.refs import FarmActors
     from boruta.reservation import Reservation
     from boruta.serving import Running
 
+T = TypeVar("T")
 SIMULATE_WITHIN_S: Final = 60.0
 _CLOSE_GRACE_S: Final = 0.2  # for the goodbye to leave; all peers are on this machine
 _open: set[Farm] = set()  # those never closed are closed at exit
 
 
-class Farm:
+class _Guarded(LoopThread):
+    """The farm's loop for whoever uses the farm: one that is closed says so, and why."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, check: Callable[[], object]) -> None:
+        super().__init__(loop)
+        self._check = check
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, T]], undo: Undo[T] | None = None) -> T:
+        """As `LoopThread.call`, after a look at the farm."""
+        self._check()
+        return super().call(make, undo)
+
+
+class Farm(BlockingRequests, BlockingWorkers):
     """A server in this process, on a thread and loop of its own; loopback only by default.
 
     It may be used from any number of threads, and beside a running loop (Jupyter). One that is
@@ -74,7 +88,6 @@ class Farm:
         from boruta.imports import check_imports
 
         check_imports()
-        from boruta.loops import LoopThread
         from boruta.serving import farm_config
 
         self._pid = os.getpid()
@@ -105,13 +118,13 @@ class Farm:
         )
         caller = Caller("local", Role.ADMIN)
         front = running.engine.front
+        requests, workers = front.requests(caller), front.workers(caller)
         self._client = Client.in_process(
-            front.requests(caller),
-            front.workers(caller),
-            thread.loop,
-            feed=front.feed(caller),
-            info=front.info,
+            requests, workers, thread.loop, feed=front.feed(caller), info=front.info
         )
+        guarded = _Guarded(thread.loop, lambda: self._live)
+        BlockingRequests.__init__(self, guarded, lambda: requests)
+        BlockingWorkers.__init__(self, guarded, lambda: workers)
 
     # --- what it is
     @property
@@ -209,7 +222,7 @@ class Farm:
         waits = list(uuids)
         with contextlib.closing(self.subscribe(lambda _: changed.set())):
             while True:
-                infos = [self._ours.get_worker_info(uuid) for uuid in waits]
+                infos = [self.get_worker_info(uuid) for uuid in waits]
                 waits = [i.worker_uuid for i in infos if i.state is not WorkerState.IDLE]
                 if not waits:
                     return
@@ -236,13 +249,15 @@ class Farm:
         **options: Any,
     ) -> ReqID:
         """Queues a request; see `Requests.new_request`."""
-        return self._ours.new_request(caps, priority, owner, valid_after, deadline, **options)
+        return super().new_request(caps, priority, owner, valid_after, deadline, **options)
 
-    def __getattr__(self, name: str) -> Any:
-        # Only what the class does not have: the other methods of a Client.
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._ours, name)
+    def attach(self, req_id: ReqID, *, timeout: float | None = None) -> Reservation:
+        """The board of a request that exists; see `Client.attach`."""
+        return self._ours.attach(req_id, timeout=timeout)
+
+    def info(self) -> Mapping[str, Any]:
+        """Plain facts about the server."""
+        return self._ours.info()
 
     def subscribe(
         self,

@@ -93,7 +93,8 @@ def test_its_actors_take_messages_from_any_thread(farm: Farm) -> None:
     made = farm.new_request({"a": "b"})
     ref = farm.actors.request(made)
     assert isinstance(ref, pykka.ActorRef)
-    assert ref.ask(Describe(), timeout=5).id == made
+    told: Any = ref.ask(Describe(), timeout=5)
+    assert told.id == made
     assert farm.actors.matcher.is_alive()
     farm.close_request(made)
     with pytest.raises(NotFoundError):
@@ -261,7 +262,8 @@ def test_simulated_boards_are_idle_when_it_returns_and_run_commands(farm: Farm) 
     with farm.reserve({"uart": "9600"}, timeout=30) as board:
         assert board.run("echo $((6 * 7))").stdout == "42\n"
         held = farm.actors.worker(board.worker_uuid)
-        assert held.ask(Describe(), timeout=5).state is WorkerState.RUN
+        told: Any = held.ask(Describe(), timeout=5)
+        assert told.state is WorkerState.RUN
         pid = farm._agents[0].pid
     (more,) = farm.simulate(1, caps={"arch": "arm"})
     assert more not in uuids

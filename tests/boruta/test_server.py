@@ -108,8 +108,8 @@ def launch(tmp_path: Path) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
 
         def start(*args: str | Path, data: Path | None = None) -> Server:
-            at = ["--data", data or tmp_path / "data"]
-            bind = [] if "--bind" in args else ["--bind", "127.0.0.1:0"]
+            at: list[str | Path] = ["--data", data or tmp_path / "data"]
+            bind: list[str | Path] = [] if "--bind" in args else ["--bind", "127.0.0.1:0"]
             server = Server(*args, *at, *bind, home=tmp_path / "home")
             stack.callback(server.close)
             return server
@@ -257,7 +257,10 @@ def test_a_key_lives_and_dies_on_a_running_server(launch: Any, tmp_path: Path, d
     made = boruta("key", "new", "alice", "--role", "user", "--out", tmp_path, "--data", data)
     assert (made.returncode, made.stdout) == (0, f"{tmp_path / 'alice.key_secret'}\n")
     server.said("key_added name=alice")
-    mine = {"server_key": data / "keys/server.key", "key": tmp_path / "alice.key_secret"}
+    mine: dict[str, Any] = {
+        "server_key": data / "keys/server.key",
+        "key": tmp_path / "alice.key_secret",
+    }
     with connect(url, **mine) as alice, connect(data=data) as admin:
         assert alice.info()["name"] == "alice"
         held = alice.new_request({"a": "b"}, 8, bound=True)
