@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -144,22 +145,22 @@ class Dispatcher(ABC):
         return None if running is None or running.actor is None else str(running.actor)
 
     def _accept(self, mailbox: Mailbox, message: Any, reply: pykka.Future[Any] | None) -> None:
-        """Puts a message into a mailbox; on the thread."""
-        state = mailbox.state
-        if state == CLOSED:
+        """Puts a message into its mailbox; on the thread."""
+        queue = mailbox.queue
+        if queue is not None:  # it is READY, or has not started yet
+            queue.extend((message, reply))
+            if message is START:
+                queue.rotate(2)  # what __init__ sent to itself comes after the start
+                mailbox.state = READY
+                self._make_ready(mailbox)
+        elif mailbox.state == CLOSED:
             self.undeliverable += reply is None
             refuse(message, reply, "the actor")
-            return
-        if message is START:
-            mailbox.keep(message, reply)
-            if mailbox.queue is not None:  # what __init__ sent to itself comes after the start
-                mailbox.queue.rotate(1)
-            state = IDLE
         else:
-            mailbox.keep(message, reply)
-        if state == IDLE:
-            mailbox.state = READY
-            self._make_ready(mailbox)
+            mailbox.queue = deque((message, reply))
+            if mailbox.state == IDLE or message is START:
+                mailbox.state = READY
+                self._make_ready(mailbox)
 
     def _accept_call(self, function: Callable[[], object]) -> None:
         calls = self._calls
@@ -188,12 +189,13 @@ class Dispatcher(ABC):
         """Asks one actor after the other to stop, and runs turns until it has."""
         self.closed = True
         self._timers.clear()
-        while (actor := self.registry.newest()) is not None:
-            mailbox = actor.actor_inbox
-            self._accept(mailbox, pykka.messages._ActorStop(), None)
-            # One that another thread is just starting may turn out to come too late.
-            while mailbox.state not in (CLOSED, NEW) or actor.actor_urn in self.registry:
-                turn()
+        while len(self.registry):
+            for actor in reversed(tuple(self.registry)):
+                mailbox = actor.actor_inbox
+                self._accept(mailbox, pykka.messages._ActorStop(), None)
+                # One that another thread is just starting may turn out to come too late.
+                while mailbox.state not in (CLOSED, NEW) or actor.actor_urn in self.registry:
+                    turn()
 
     def _ask_all_to_stop(self) -> None:
         self.closed = True

@@ -15,6 +15,7 @@ from actors.runtime.calls import Calls
 from actors.runtime.clocks import AnchoredClock, monotonic, stopwatch
 from actors.runtime.current import current, guarded, running_loop
 from actors.runtime.dispatcher import Dispatcher
+from actors.runtime.future import settling
 from actors.runtime.mailbox import Mailbox, refuse
 from actors.runtime.timers import TimerHandle
 from actors.runtime.turn import take
@@ -42,8 +43,9 @@ class LoopDispatcher(Dispatcher):
         self._ready: deque[Mailbox | Calls] = deque()
         self._scheduled = False  # the loop is going to call _turn
         self._working = False
-        # What other threads send: (mailbox, message, reply), or (None, function, None).
-        self._arrivals: deque[tuple[Mailbox | None, Any, Any]] = deque()
+        # What other threads send, flat as a mailbox: mailbox, message, reply, mailbox, ...; a call
+        # is None, function, None.
+        self._arrivals: deque[Any] = deque()
         self._woken = threading.Lock()  # held from the first arrival until the turn that it causes
         self._sleep: asyncio.TimerHandle | None = None
         guarded.add(loop)
@@ -74,7 +76,7 @@ class LoopDispatcher(Dispatcher):
         if running_loop() is self._loop and not self._arrivals:
             self._accept(mailbox, message, reply)
         else:
-            self._arrivals.append((mailbox, message, reply))
+            self._arrivals.extend((mailbox, message, reply))
             if self._woken.acquire(False):
                 self._wake()
 
@@ -83,7 +85,7 @@ class LoopDispatcher(Dispatcher):
         if running_loop() is self._loop and not self._arrivals:
             self._accept_call(function)
         else:
-            self._arrivals.append((None, function, None))
+            self._arrivals.extend((None, function, None))
             if self._woken.acquire(False):
                 self._wake()
 
@@ -100,9 +102,10 @@ class LoopDispatcher(Dispatcher):
             if current.turn is self:  # but stop_all, which runs the turns itself
                 return
             self.closed = True
+            with settling:  # other senders come here too
+                left = [self._arrivals.popleft() for _ in range(len(self._arrivals) // 3 * 3)]
             self._woken.release()
-            while self._arrivals:
-                mailbox, message, reply = self._arrivals.popleft()
+            for mailbox, message, reply in zip(left[::3], left[1::3], left[2::3], strict=True):
                 if mailbox is not None:
                     refuse(message, reply, "an actor whose loop is closed")
             raise pykka.ActorDeadError("the actor's event loop is closed") from None
@@ -149,9 +152,9 @@ class LoopDispatcher(Dispatcher):
         # First let go, then look: what comes in after this asks for a turn of its own.
         if self._woken.locked():
             self._woken.release()
-        accept = self._accept
-        for _ in range(min(len(arrivals), ARRIVALS)):
-            mailbox, message, reply = arrivals.popleft()
+        accept, pop = self._accept, arrivals.popleft
+        for _ in range(min(len(arrivals) // 3, ARRIVALS)):
+            mailbox, message, reply = pop(), pop(), pop()
             if mailbox is None:
                 self._accept_call(message)
             else:

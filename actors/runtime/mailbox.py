@@ -31,6 +31,10 @@ class Mailbox:
     It belongs to the dispatcher's thread; `put` may come from any. The deque exists only while
     something is in it: an empty one has 760 bytes. A closed mailbox refuses: it answers.
 
+    The queue is flat: message, reply, message, reply. A tuple for each would be an object that the
+    garbage collector visits again and again while it waits, which doubled the cost of a backlog.
+    `deque.extend` with a tuple is one step for other threads, as `append` is.
+
     Attributes:
         state: NEW until the actor has started, READY while it waits for its turn, else IDLE;
             CLOSED when it has stopped.
@@ -42,7 +46,7 @@ class Mailbox:
     def __init__(self, dispatcher: Dispatcher | None) -> None:
         self.dispatcher = dispatcher
         self.actor: LoopActor | None = None
-        self.queue: deque[tuple[Any, Any]] | None = None
+        self.queue: deque[Any] | None = None
         self.state = NEW
         self.owed: dict[int, pykka.Future[Any]] | None = None
 
@@ -59,7 +63,9 @@ class Mailbox:
         """
         from pykka._envelope import Envelope
 
-        message, reply = (self.queue or deque()).popleft()
+        if not self.queue:
+            raise IndexError("the mailbox is empty")
+        message, reply = self.queue.popleft(), self.queue.popleft()
         return Envelope(message, reply_to=reply)
 
     def empty(self) -> bool:
@@ -78,7 +84,7 @@ class Mailbox:
         """Puts a message at the end; on the dispatcher's thread, or before the start."""
         if self.queue is None:
             self.queue = deque()
-        self.queue.append((message, reply))
+        self.queue.extend((message, reply))
 
     def owe(self, reply: pykka.Future[Any], future: Future) -> None:
         """The answer of `future` goes to `reply`, or ActorDeadError if the actor stops before."""
@@ -102,7 +108,9 @@ class Mailbox:
         """
         self.state = CLOSED
         left, self.queue = self.queue, None
-        for message, reply in left or ():
+        while left:
+            message, reply = left.popleft(), left.popleft()
+
             refuse(message, reply, name)
         owed, self.owed = self.owed, None
         for reply in (owed or {}).values():

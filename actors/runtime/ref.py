@@ -50,7 +50,11 @@ class LoopRef(pykka.ActorRef[A]):
         """
         if self.actor_stopped.is_set():
             raise pykka.ActorDeadError(f"{self} not found")
-        self.actor_inbox.send(message, None)
+        mailbox = self.actor_inbox
+        if mailbox.dispatcher is None:
+            mailbox.send(message, None)
+        else:
+            mailbox.dispatcher.deliver(mailbox, message, None)
 
     @overload
     def ask(

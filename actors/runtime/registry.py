@@ -37,13 +37,6 @@ class Registry:
         """The actor is gone; forgetting it twice does nothing."""
         self._actors.pop(actor.actor_urn, None)
 
-    def newest(self) -> LoopActor | None:
-        """The actor that started last."""
-        try:
-            return next(reversed(self._actors.values()))
-        except StopIteration:
-            return None
-
     def get_by_urn(self, urn: str) -> pykka.ActorRef[Any] | None:
         """The ref of a running actor."""
         actor = self._actors.get(urn)

@@ -41,9 +41,11 @@ def take(dispatcher: Dispatcher, mailbox: Mailbox, most: int, until: float, bega
     limit = watchdog.limit_s
     on_receive = actor.on_receive
     stopped = actor.actor_stopped.is_set
+    pop = queue.popleft
     handled = 0
     while True:
-        message, reply = queue.popleft()
+        message = pop()
+        reply = pop()
         handled += 1
         try:
             # All messages of Pykka's own are tuples, so one test sorts out most others.
