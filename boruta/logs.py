@@ -71,7 +71,7 @@ class JsonFormatter(logging.Formatter):
         trace = _trace(record)
         if trace:
             said["traceback"] = trace
-        return json.dumps(said, ensure_ascii=False, default=str)
+        return json.dumps(said, default=str)
 
 
 def set_up(level: str, form: str) -> None:

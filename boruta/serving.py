@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from boruta.wiring import Engine
 
 log = logging.getLogger("boruta.server")
-log.parent.addHandler(logging.NullHandler()) if log.parent else None
+# Embedded, what we log goes where the host sends it, and nowhere if it does not say.
+logging.getLogger("boruta").addHandler(logging.NullHandler())
 
 KEYS_EVERY_S: Final = 0.4  # so that a change is acted on within 0.5 s
 # Of the time that looking at the key files takes, at most a tenth of the loop's: 10,000 peers are

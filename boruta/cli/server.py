@@ -36,6 +36,10 @@ def server(config: Path | None, **flags: object) -> None:
     before = click.get_current_context().find_root().ensure_object(dict).get("data")
     flags["data"] = flags["data"] or (Path(before) if before else None)
 
+    # --data may also stand before the verb, where it is kept for all of them.
+    given = click.get_current_context().find_root().ensure_object(dict)
+    flags["data"] = flags["data"] or given.get("data")
+
     def load() -> ServerConfig:
         return load_server_config(config, os.environ, **flags)
 

@@ -250,3 +250,18 @@ def test_a_bad_client_config_names_the_line(
 
 def test_without_any_config_there_is_no_profile(environ: dict[str, str]) -> None:
     assert load_client_config(environ).profile() is None
+
+
+def test_the_example_in_the_docs_is_a_config_that_works(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs/configuration.md"
+    example = next(t for t in page.read_text().split("```") if t.startswith("toml\n[server]"))
+    path = tmp_path / "boruta.toml"
+    path.write_text(example.removeprefix("toml\n"))
+    config = load_server_config(path, {})
+    plain = ServerConfig()
+    assert (config.requests, config.workers, config.log) == (
+        plain.requests,
+        plain.workers,
+        plain.log,
+    )
+    assert config.server.bind == plain.server.bind
