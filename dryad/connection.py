@@ -160,7 +160,7 @@ class Connection:
             await link.close()
 
     async def _open(self) -> None:
-        refusals = 0
+        refusals, last = 0, None
         while True:
             link = self._link = self._make_link(
                 self._servers,
@@ -174,6 +174,7 @@ class Connection:
                 on_down=self._on_down,
                 beat_body=self._beat_body,
             )
+            link.last_error = last  # the same thing again is not worth another line of its log
             try:
                 await link.open()
                 return  # it stays up by itself from now on
@@ -181,6 +182,7 @@ class Connection:
                 self._complain("not_connected", error)
                 refusals += 1
                 delay = _delay(error, refusals)
+                last = link.last_error
             self._link = None
             await link.close()
             await self._sleep(delay)

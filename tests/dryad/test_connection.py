@@ -32,6 +32,7 @@ class FakeLink:
         self.servers, self.options = servers, options
         self.connected = False
         self.closed = False
+        self.last_error: BorutaError | None = None
 
     async def open(self, timeout: float | None = None) -> dict[str, Any]:
         if self.server.refuses is not None:
