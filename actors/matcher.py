@@ -106,7 +106,7 @@ class MatcherActor(FarmActor[MatcherMessage]):
             self._asked[row.id] = (pair.worker_uuid, row.rev, now)
             if not self.directory.tell_worker(pair.worker_uuid, Assign(row)):
                 self._put_back(row.id)
-        if more or found:
+        if more or found or self._matching.unfinished:
             self._match_soon()
         elif self.directory.rules.unservable == "invalid" and self.directory.judging:
             self._invalidate()

@@ -21,60 +21,25 @@ walked instead of workers, which costs a look at each bucket that has requests.
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from boruta.domain.errors import InternalLogicError
 from boruta.domain.links import Links
-from boruta.domain.ordered import OrderedKeys
-from boruta.domain.pools import Boards, Bucket, Node, Place, Rank
+from boruta.domain.pools import Boards, Bucket, Node
 from boruta.domain.types import Capabilities, Groups, Priority, ReqID, WorkerUUID
+from boruta.domain.walk import Pair, Request, Walk, Worker
 
 EMPTY_KEPT: Final = 256  # buckets without a request that keep their links; then the oldest goes
 PAIRS_A_TURN: Final = 256  # what one call of `matches` hands out, about 5 ms
-
-# What a node offers; () is lower than every place: it must be looked at first.
-_Offer: TypeAlias = Place | tuple[()]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The request gets the worker."""
-
-    request_id: ReqID
-    worker_uuid: WorkerUUID
-
-
-@dataclass(slots=True)
-class _Request:
-    rev: int
-    place: Place
-    bucket: Bucket
-    ready: bool = False  # False while it is offered to a worker
-
-
-@dataclass(slots=True)
-class _Worker:
-    caps: Capabilities  # without UUID
-    groups: Groups
-    shape: Boards
-    alone: Boards
-    rank: Rank | None = None  # while it is idle
 
 
 class Matching:
     """Ready requests and idle workers in, pairs out. Knows ids, caps and groups, nothing else."""
 
     def __init__(self) -> None:
-        self._requests: dict[ReqID, _Request] = {}
-        self._workers: dict[WorkerUUID, _Worker] = {}
+        self._walk = Walk()
+        self._requests, self._workers = self._walk.requests, self._walk.workers
         self._links = Links(self._linked)
-        self._queue: OrderedKeys[Place] = OrderedKeys()  # all that are ready
-        self._empty: dict[Bucket, None] = {}  # without a request, the oldest first
-        self._filled: dict[Bucket, None] = {}  # with a ready request
-        self._offers: list[tuple[_Offer, int, Node]] = []  # where a pair may be found
-        self._woken: dict[Boards, None] = {}  # boards with an idle worker that may be among them
+        self._empty: dict[Bucket, None] = {}  # buckets without a request, the oldest first
 
     # --- requests
     def request_ready(
@@ -95,7 +60,7 @@ class Matching:
         bucket = self._links.bucket(caps, groups)
         bucket.size += 1
         self._empty.pop(bucket, None)
-        request = self._requests[req_id] = _Request(rev, (priority, seq, req_id), bucket)
+        request = self._requests[req_id] = Request(rev, (priority, seq, req_id), bucket)
         self._enqueue(request)
 
     def request_gone(self, req_id: ReqID) -> None:
@@ -120,26 +85,26 @@ class Matching:
         if request is not None and not request.ready:
             self._enqueue(request)
 
-    def _enqueue(self, request: _Request) -> None:
+    def _enqueue(self, request: Request) -> None:
         bucket, place = request.bucket, request.place
         request.ready = True
-        self._queue.add(place)
+        self._walk.queue.add(place)
         first = bucket.queue.first()
         bucket.queue.add(place)
         if first is None:
-            self._filled[bucket] = None
+            self._walk.filled[bucket] = None
         elif first < place:
             return
         bucket.improved()
         self._links.first_changed(bucket, place)
-        self._wake(bucket)
+        self._walk.changed(bucket)
 
-    def _dequeue(self, request: _Request) -> None:
+    def _dequeue(self, request: Request) -> None:
         request.ready = False
-        self._queue.remove(request.place)
+        self._walk.queue.remove(request.place)
         request.bucket.queue.remove(request.place)
         if not request.bucket.queue:
-            del self._filled[request.bucket]
+            del self._walk.filled[request.bucket]
 
     # --- workers
     def worker_known(self, uuid: WorkerUUID, caps: Capabilities, groups: Groups) -> None:
@@ -157,7 +122,7 @@ class Matching:
         alone = self._links.alone(uuid, shape)
         shape.workers.add(uuid)
         alone.workers.add(uuid)
-        self._workers[uuid] = _Worker(caps, groups, shape, alone)
+        self._workers[uuid] = Worker(caps, groups, shape, alone)
         if rank is not None:
             self.worker_offered(uuid, recently_failed=rank[1])
 
@@ -170,7 +135,7 @@ class Matching:
         for boards in (worker.shape, worker.alone):
             boards.workers.discard(uuid)
             if not boards.workers:
-                self._woken.pop(boards, None)
+                self._walk.gone(boards)
                 self._links.drop_boards(boards)
 
     def worker_offered(self, uuid: WorkerUUID, *, recently_failed: bool = False) -> None:
@@ -183,16 +148,16 @@ class Matching:
             return
         self.worker_withdrawn(uuid)
         worker.rank = rank
+        self._walk.idle.add(rank)
         for boards in (worker.shape, worker.alone):
             best = boards.idle.first()
             boards.idle.add(rank)
             if best is None:
                 self._links.idle_changed(boards)
-                self._woken[boards] = None
-                boards.offered = None  # what it offered before it had none may not be its best now
+                self._walk.awake(boards)
             if best is None or rank < best:
                 boards.improved()
-            self._wake_picky(boards)
+            self._walk.idle_came(boards)
 
     def worker_withdrawn(self, uuid: WorkerUUID) -> None:
         """The worker may not be lent."""
@@ -203,6 +168,7 @@ class Matching:
             boards.idle.remove(worker.rank)
             if not boards.idle:
                 self._links.idle_changed(boards)
+        self._walk.idle.remove(worker.rank)
         worker.rank = None
 
     # --- pairs
@@ -214,84 +180,37 @@ class Matching:
         """Up to `most` pairs that can be made now, in the order of the queue.
 
         Both leave the queue: the request until `refused` or `request_ready`, the worker until
-        `worker_offered`. An empty answer says that there is no pair until something changes.
+        `worker_offered`. There may be more after a full answer, after `advance`, and if
+        `unfinished` is set; else there is none until something changes.
         """
         found: list[Pair] = []
         if self._links.blocked:
             return found
-        self._choose_the_walk()
+        walk = self._walk
+        walk.begin()
         limit = self._links.first_pending()
         while len(found) < most:
-            node = self._first_offer(limit)
-            if node is None:
+            pair = walk.next_pair(limit)
+            if pair is None:
                 break
-            pair = _pair_of(node)
             found.append(pair)
             self._dequeue(self._requests[pair.request_id])
             self.worker_withdrawn(pair.worker_uuid)
         return found
 
-    def _choose_the_walk(self) -> None:
-        """Walks workers, or requests where that is less (B2).
-
-        After each pair every woken shape may have to be looked at again, but of the buckets only
-        one.
-        """
-        woken = self._woken
-        if len(woken) ** 2 <= len(self._filled):
-            for boards in woken:
-                if boards.offered is None:
-                    self._wake(boards)
-            return
-        for boards in woken:
-            boards.offered = None
-        woken.clear()
-        for bucket in self._filled:
-            if bucket.offered is None:
-                self._wake(bucket)
-
-    def _first_offer(self, limit: Place | None) -> Node | None:
-        """The node whose offer is first in the queue, and before `limit`."""
-        offers = self._offers
-        while offers:
-            offer, number, node = offers[0]
-            if offer != node.offered:
-                heapq.heappop(offers)  # a better one of the same node stands in front, or did
-                continue
-            actual = _offer_of(node)
-            if actual is None:
-                heapq.heappop(offers)
-                node.offered = None
-                self._woken.pop(node, None)  # type: ignore[call-overload]
-            elif actual != offer:
-                node.offered = actual
-                heapq.heapreplace(offers, (actual, number, node))
-            elif limit is not None and actual >= limit:
-                return None
-            else:
-                return node
-        return None
-
-    def _wake(self, node: Node) -> None:
-        if node.offered != ():
-            node.offered = ()
-            heapq.heappush(self._offers, ((), node.number, node))
-
-    def _wake_picky(self, boards: Boards) -> None:
-        for bucket in boards.picky:
-            if bucket in boards.raised:
-                boards.raised.discard(bucket)
-                bucket.fresh.append(boards)
-            self._wake(bucket)
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last `matches` did not look everywhere, so that it should be asked again."""
+        return self._walk.unfinished
 
     def _linked(self, node: Node) -> None:
         """All links of a new bucket or of new boards are known."""
         if isinstance(node, Boards):
             if node.idle:
-                self._woken[node] = None
-                self._wake_picky(node)
+                self._walk.awake(node)
+                self._walk.idle_came(node)
         elif isinstance(node, Bucket) and node.queue:
-            self._wake(node)
+            self._walk.changed(node)
 
     # --- questions
     def queue_position(self, req_id: ReqID) -> int:
@@ -305,7 +224,7 @@ class Matching:
             return 0
         rivals = self._links.rivals(request.bucket)
         if rivals is None:
-            return 1 + self._queue.rank(request.place)
+            return 1 + self._walk.queue.rank(request.place)
         return 1 + sum(bucket.queue.rank(request.place) for bucket in rivals)
 
     def servable(self, caps: Capabilities, groups: Groups) -> bool:
@@ -318,7 +237,7 @@ class Matching:
     def unservable(self) -> list[ReqID]:
         """The ready requests that no known worker could ever serve; costs a look a bucket."""
         found: list[ReqID] = []
-        for bucket in self._filled:
+        for bucket in self._walk.filled:
             if not bucket.pending and not self.servable(bucket.caps, bucket.groups):
                 found.extend(place[2] for place in bucket.queue)
         return found
@@ -331,27 +250,3 @@ class Matching:
     def unmet(self, caps: Capabilities, groups: Groups) -> list[str]:
         """What no known worker has of it, as words of the command line; groups too."""
         return self._links.unmet(caps, groups)
-
-
-def _pair_of(node: Node) -> Pair:
-    """The pair that stands behind a node's offer."""
-    bucket = node if isinstance(node, Bucket) else node.top()
-    assert isinstance(bucket, Bucket)
-    boards = bucket.top()
-    assert isinstance(boards, Boards)
-    place, rank = bucket.queue.first(), boards.best_for(bucket)
-    if place is None or rank is None:
-        raise InternalLogicError("an offer without a request or a worker stands in the queue")
-    return Pair(place[2], rank[2])
-
-
-def _offer_of(node: Node) -> Place | None:
-    """The place of the first request that the node could pair now."""
-    if isinstance(node, Bucket):
-        if node.pending or not node.queue or node.top() is None:
-            return None
-        return node.queue.first()
-    if not isinstance(node, Boards) or not node.idle:
-        return None
-    bucket = node.top()
-    return bucket.queue.first() if isinstance(bucket, Bucket) else None

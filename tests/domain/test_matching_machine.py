@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from boruta.domain import matching
+from boruta.domain import matching, walk
 from boruta.domain.matching import Matching
 from boruta.domain.types import UUID_CAP, Capabilities
 from tests.domain.scan import Scan, Waiting
@@ -105,7 +105,7 @@ class MatchingMachine(RuleBasedStateMachine):
         """All of the work is done: what is handed out is all that the scan hands out."""
         while self.index.advance(2):
             pass
-        while self.check_prefix(3):
+        while self.check_prefix(3) or self.index.unfinished:
             pass
         assert self.scan.matches() == []
 
@@ -139,15 +139,15 @@ class MatchingMachine(RuleBasedStateMachine):
 
 
 class SmallMachine(MatchingMachine):
-    """The same while empty buckets are dropped at once."""
+    """The same with all bounds low: nothing is kept, little is looked at in a turn."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept = matching.EMPTY_KEPT
-        matching.EMPTY_KEPT = 0  # type: ignore[misc]
+        self.normal = matching.EMPTY_KEPT, walk.PROBES, walk.LOOKS_A_TURN
+        matching.EMPTY_KEPT, walk.PROBES, walk.LOOKS_A_TURN = 0, 1, 3
 
     def teardown(self) -> None:
-        matching.EMPTY_KEPT = self.kept  # type: ignore[misc]
+        matching.EMPTY_KEPT, walk.PROBES, walk.LOOKS_A_TURN = self.normal
 
 
 TestMatching = MatchingMachine.TestCase
