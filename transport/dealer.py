@@ -97,7 +97,7 @@ class Connection:
         context = sockets.shared_context()
         socket = context.socket(zmq.DEALER)
         try:
-            self._set_options(socket, keys)
+            self._set_options(socket, target, keys)
             self._monitor = sockets.Monitor(loop, context, socket, _EVENTS, self._on_event)
             try:
                 socket.connect(target)
@@ -113,8 +113,10 @@ class Connection:
         self._socket = socket
         self._pump = sockets.Pump(loop, socket, self._drain)
 
-    def _set_options(self, socket: sockets.Socket, keys: KeyPair | None) -> None:
-        sockets.set_common(socket)
+    def _set_options(
+        self, socket: sockets.Socket, target: str, keys: KeyPair | None
+    ) -> None:
+        sockets.set_common(socket, target)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
         socket.setsockopt(zmq.SNDHWM, 0)  # bounded by the calls that wait
         socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)

@@ -34,7 +34,7 @@ class Door:
 
     def prepare(self, socket: Socket) -> None:
         """Sets the options of a ROUTER, before it is bound."""
-        set_common(socket)
+        set_common(socket, self.bind)
         # Neither limit bounds the number of a message's parts (nothing in ZeroMQ does): `flood`
         # does, and a memory limit of the service stands behind it.
         socket.setsockopt(zmq.RCVHWM, RECEIVED_KEPT)

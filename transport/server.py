@@ -274,11 +274,12 @@ class Server:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         try:
-            self._look_round()
+            self.look()
         except Exception:
             log.exception("tick_failed")
 
-    def _look_round(self) -> None:
+    def look(self) -> None:
+        """Judges who is gone; done twice a second."""
         now = self._clock()
         gap = self._ticks.gap(now)
         if gap:

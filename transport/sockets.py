@@ -56,11 +56,11 @@ def shared_context() -> Context:
     return _contexts[pid]
 
 
-def set_common(socket: Socket) -> None:
-    """What every socket of ours has."""
+def set_common(socket: Socket, url: str) -> None:
+    """What every socket of ours has; `url` is where it binds or connects to."""
     socket.setsockopt(zmq.LINGER, 0)  # the default, -1, makes the end of the process hang
     socket.setsockopt(zmq.MAXMSGSIZE, WIRE_BYTES)
-    socket.setsockopt(zmq.IPV6, 1)
+    socket.setsockopt(zmq.IPV6, int("[" in url))  # else 127.0.0.1 becomes ::ffff:127.0.0.1
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)

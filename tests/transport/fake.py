@@ -36,6 +36,7 @@ from boruta.domain.types import (
     WorkerInfo,
     WorkerState,
 )
+from tests.transport.raw import Raw
 from transport.client import Address, KeyPair, Link
 from transport.server import Server
 
@@ -72,6 +73,10 @@ class FakeFront:
     def told(self, *news: Any) -> None:
         self.news.append(news)
         self.changed.set()
+
+    def of(self, kind: str) -> list[tuple[Any, ...]]:
+        """What was told of this kind."""
+        return [news for news in self.news if news[0] == kind]
 
     async def until(self, true: Callable[[], Any], within_s: float = 10.0) -> None:
         """Waits until something that the engine is told makes it true."""
@@ -224,9 +229,7 @@ class FakeRequests:
         info = self._get(req_id)
         if info.state.ended:
             raise WorkerNotAssigned("ended", state=str(info.state))
-        board = self.front.boards.setdefault(
-            req_id, asyncio.get_running_loop().create_future()
-        )
+        board = self.front.boards.setdefault(req_id, asyncio.get_running_loop().create_future())
         self.front.told("acquiring", req_id, timeout)
         try:
             async with asyncio.timeout(timeout):
@@ -292,8 +295,10 @@ class FakeSuperviser:
         front.workers_[uuid] = WorkerInfo(uuid, WorkerState.IDLE, online=True)
         front.told("registered", uuid)
         return Registered(
-            uuid, Epoch(registration.epoch.server + 1, registration.epoch.board),
-            registration.job, first=first,
+            uuid,
+            Epoch(registration.epoch.server + 1, registration.epoch.board),
+            registration.job,
+            first=first,
         )
 
     async def set_fail(self, uuid: str, reason: str) -> None:
@@ -320,10 +325,21 @@ class Place:
         self.admitted[keys.public] = Caller(name, role, groups)
         return keys
 
+    def raw(self, keys: KeyPair | None = None, role: Role = Role.USER, **more: Any) -> Raw:
+        """A raw peer; with a new admitted key if none is given."""
+        if self.insecure:
+            return Raw(self.server.url, None, None, **more)
+        keys = keys or self.admit("raw" + str(len(self.admitted)), role)
+        return Raw(self.server.url, self.keys.public, keys, **more)
+
     def link(self, keys: KeyPair | None, role: Any = "user", **more: Any) -> Link:
         link = Link(
-            more.pop("servers", [self.address]), keys, role=role, software="test 1",
-            insecure=self.insecure, **more,
+            more.pop("servers", [self.address]),
+            keys,
+            role=role,
+            software="test 1",
+            insecure=self.insecure,
+            **more,
         )
         self.links.append(link)
         return link
@@ -332,6 +348,23 @@ class Place:
         link = self.link(self.admit(name, role), **more)
         await link.open(10.0)
         return link
+
+
+class Clock:
+    """Seconds that pass when told to, beside those that pass anyway."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return asyncio.get_running_loop().time() + self.ahead
+
+
+async def eventually(true: Callable[[], Any], within_s: float = 10.0) -> None:
+    """Waits for what nothing tells of."""
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.002)
 
 
 def make_server(
