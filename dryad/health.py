@@ -103,9 +103,12 @@ class Health:
         except (OSError, ValueError, TimeoutError) as error:
             why = str(error) or "no answer in time"
             return _Finding(Check("ssh", False, f"{self.ssh_address}: {why}"), True)
+        if not banner:
+            # It answers, and hangs up on everybody while no key is let in.
+            return _Finding(Check("ssh", True, f"{self.ssh_address}: lets nobody in now"), True)
         ok = banner.startswith(b"SSH-2.0-")
         said = banner.decode("ascii", "replace").strip()
-        return _Finding(Check("ssh", ok, f"{self.ssh_address}: {said or 'hung up'}"), True)
+        return _Finding(Check("ssh", ok, f"{self.ssh_address}: {said}"), True)
 
     async def _board(self) -> list[_Finding]:
         try:
