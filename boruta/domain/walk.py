@@ -117,6 +117,8 @@ class Walk:
 
     def next_pair(self, limit: Place | None) -> Pair | None:
         """The pair whose request is first in the queue, and before `limit`; nothing is taken."""
+        if not self.idle or not self.queue:
+            self._rest()
         offers = self._offers
         while offers:
             offer, number, node = offers[0]
@@ -139,6 +141,13 @@ class Walk:
             else:
                 return self._pair_of(node)
         return None
+
+    def _rest(self) -> None:
+        """Where no worker or no request is left, whatever comes next is news."""
+        for _, _, node in self._offers:
+            node.offered = None
+        self._offers.clear()
+        self._woken.clear()
 
     def _pair_of(self, node: Node) -> Pair:
         """The pair that stands behind a node's offer."""
