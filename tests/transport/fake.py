@@ -117,7 +117,7 @@ class FakeFront:
 
     def info(self) -> Mapping[str, object]:
         if self.break_info:
-            raise RuntimeError("a defect")
+            raise RuntimeError("oddly broken")
         return {"software": "fake 1", "seq": f"x-{self.seq}"}
 
     # --- Feed
