@@ -220,7 +220,7 @@ def test_a_port_that_is_taken_is_a_clear_error_and_leaves_nothing_open() -> None
 def test_an_address_that_cannot_be_bound_is_a_clear_error(bind: str, code: str) -> None:
     async def story() -> None:
         server = make_server(FakeFront(), pair(), {}, bind=bind)
-        with pytest.raises(Exception, match="203|nonsense|127") as caught:
+        with pytest.raises(Exception, match=r"203|nonsense|127") as caught:
             server.start()
         assert caught.value.code == code
         await server.stop()
