@@ -132,21 +132,21 @@ def integer(
     least: int = INT_LEAST, most: int = INT_MOST, kind: type[UsageError] = BadRequest
 ) -> Check:
     """A whole number, else `kind`; true and false are none."""
-    wanted = "a whole number" + _between(least, most)
+    says = "whole number" + _between(least, most)
 
     def check(value: object, path: Path) -> int:
         if type(value) is not int or not least <= value <= most:
-            raise _wrong(path, wanted, value, kind)
+            raise _wrong(path, f"a {says}", value, kind)
         return value
 
-    return _known(check, wanted)
+    return _known(check, says)
 
 
 def number(
     least: float = -math.inf, most: float = math.inf, kind: type[UsageError] = BadRequest
 ) -> Check:
     """A finite number, else `kind`."""
-    wanted = "a finite number" + _between(least, most)
+    says = "finite number" + _between(least, most)
 
     def check(value: object, path: Path) -> float:
         if type(value) is float:
@@ -155,10 +155,10 @@ def number(
             # A double holds all that msgpack can say; an int of our own could be larger.
             fine = type(value) is int and -(1 << 64) < value < 1 << 64 and least <= value <= most
         if not fine:
-            raise _wrong(path, wanted, value, kind)
+            raise _wrong(path, f"a {says}", value, kind)
         return value  # type: ignore[return-value]
 
-    return _known(check, wanted)
+    return _known(check, says)
 
 
 def seconds(least: float = -math.inf) -> Check:
@@ -213,7 +213,7 @@ def list_of(item: Check, most: int, least: int = 0) -> Check:
             raise too_large(path, most, "items", len(value))
         return [item(one, (path, at)) for at, one in enumerate(value)]
 
-    return _known(check, f"list of {_amount(least, most)}", item=item)
+    return _known(check, f"list of {_amount(least, most)}: {shape(item).says}", item=item)
 
 
 def map_of(key: Check, item: Check, most: int) -> Check:

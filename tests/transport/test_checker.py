@@ -180,13 +180,13 @@ SHAPES = [
     (text(4), "text of at most 4 bytes"),
     (text(4, 1), "text of 1 to 4 bytes"),
     (data(16), "16 bytes"),
-    (integer(), "a whole number"),
-    (integer(1), "a whole number from 1"),
-    (number(0, 1), "a finite number from 0 to 1"),
+    (integer(), "whole number"),
+    (integer(1), "whole number from 1"),
+    (number(0, 1), "finite number from 0 to 1"),
     (boolean, "true or false"),
     (instant, "time"),
     (choice(Colour), "one of red, blue"),
-    (list_of(integer(), 2, 2), "list of 2"),
+    (list_of(integer(), 2, 2), "list of 2: whole number"),
     (map_of(text(4), text(5), 6), "map of at most 6: text of at most 4 bytes to text of at most 5 "
      "bytes"),
 ]  # fmt: skip

@@ -83,7 +83,7 @@ def test_every_name_of_a_time_or_duration_says_so() -> None:
     for check in CHECKS.values():
         for name, field in (shape(check).fields or {}).items():
             says = shape(field.check if isinstance(field, Optional) else field).says
-            if says.startswith("a finite number"):
+            if says.startswith("finite number"):
                 assert name.endswith("_s"), name
 
 
