@@ -172,7 +172,7 @@ def test_a_command_goes_on_when_its_asker_is_gone_and_the_next_one_joins() -> No
     async def story() -> None:
         board = Board()
         await board.agent.start()
-        board.sessions.hold = asyncio.Event()
+        board.sessions.hold, ends = asyncio.Event(), board.sessions.ends
         first = asyncio.create_task(board.agent.handle(prepare()))
         await settle()
         first.cancel()
@@ -180,6 +180,7 @@ def test_a_command_goes_on_when_its_asker_is_gone_and_the_next_one_joins() -> No
         second = asyncio.create_task(board.agent.handle(prepare()))
         board.sessions.hold.set()
         assert isinstance(await second, PrepareDone)
+        assert board.sessions.ends == ends + 1
         assert board.sessions.log.count("let_in 1") == 1
 
     asyncio.run(story())
@@ -211,7 +212,7 @@ def test_a_command_overtaken_while_it_waits_for_its_turn_is_stale() -> None:
     async def story() -> None:
         board = Board()
         await board.agent.start()
-        board.sessions.hold = asyncio.Event()
+        board.sessions.hold, ends = asyncio.Event(), board.sessions.ends
         slow = asyncio.create_task(board.agent.handle(prepare(1, 1)))
         await settle()
         overtaken = asyncio.create_task(board.agent.handle(prepare(1, 2)))
@@ -224,6 +225,7 @@ def test_a_command_overtaken_while_it_waits_for_its_turn_is_stale() -> None:
                 await one
         assert await newest == Done()
         assert not board.is_open
+        assert board.sessions.ends == ends + 2  # the slow one's and the newest one's
         assert not any(line.startswith("let_in") for line in board.sessions.log)
 
     asyncio.run(story())

@@ -148,7 +148,9 @@ def test_an_agent_registers_after_the_hello() -> None:
         await world.begin()
         assert world.server.registrations == [
             {
-                "caps": dict(CAPS), "dryad_address": "", "ssh_address": "127.0.0.1:7022",
+                "caps": dict(CAPS),
+                "dryad_address": "",
+                "ssh_address": "127.0.0.1:7022",
                 "epoch": [0, 0],
             }
         ]
@@ -162,9 +164,7 @@ def test_an_agent_registers_again_after_each_loss_with_what_it_holds() -> None:
     async def story(world: World) -> None:
         await world.begin()
         await world.server.command("dryad.prepare", **PREPARE)
-        await world.server.command(
-            "dryad.lease", epoch=[1, 1], id=7, remaining_s=600.0, end_rev=2
-        )
+        await world.server.command("dryad.lease", epoch=[1, 1], id=7, remaining_s=600.0, end_rev=2)
         world.server.links[-1].down()
         assert not world.connection.registered
         world.server.job = {"id": 7, "epoch": 1, "remaining_s": 600.0, "end_rev": 2}
@@ -181,9 +181,7 @@ def test_a_session_that_the_server_does_not_confirm_is_ended_before_any_command(
     async def story(world: World) -> None:
         await world.begin()
         await world.server.command("dryad.prepare", **PREPARE)
-        await world.server.command(
-            "dryad.lease", epoch=[1, 1], id=7, remaining_s=600.0, end_rev=2
-        )
+        await world.server.command("dryad.lease", epoch=[1, 1], id=7, remaining_s=600.0, end_rev=2)
         world.server.links[-1].down()
         world.board.sessions.log.clear()
         world.board.sessions.hold = asyncio.Event()
@@ -192,11 +190,14 @@ def test_a_session_that_the_server_does_not_confirm_is_ended_before_any_command(
         early = asyncio.create_task(
             world.server.command("dryad.prepare", **{**PREPARE, "epoch": [2, 2]})
         )
+        look = asyncio.create_task(world.server.command("dryad.healthcheck"))
         await settle()
+        assert not look.done()
         assert world.board.sessions.log == ["end"]
         world.board.sessions.hold.set()
         await coming
         await early
+        await look
         assert world.board.sessions.log == ["end", "end", "let_in 2"]
 
     in_a_world(story)
@@ -216,9 +217,11 @@ def test_a_loss_during_the_sweep_does_not_break_it_off() -> None:
         assert not world.connection.registered
         world.board.sessions.hold.set()
         await settle()
-        assert world.board.agent.epoch.board == 9
+        ends = world.board.sessions.ends
+        assert not world.board.is_open
         await world.server.links[-1].up()
         assert world.connection.registered
+        assert world.board.sessions.ends == ends
 
     in_a_world(story)
 
@@ -309,7 +312,9 @@ def test_a_job_ended_by_the_clock_is_told_over_a_new_connection() -> None:
         await world.board.clock.advance(9)
         await world.waits.advance(2)
         assert world.server.registrations[-1]["ended"] == {
-            "id": 7, "epoch": 1, "reason_code": "time_up",
+            "id": 7,
+            "epoch": 1,
+            "reason_code": "time_up",
         }
         assert world.board.agent.ended is None
         await world.waits.advance(100)
@@ -338,7 +343,9 @@ def test_a_server_that_believes_in_a_job_that_is_over_is_told_by_a_second_regist
         world.server.job = None
         await world.waits.advance(2)
         assert world.server.registrations[-1]["ended"] == {
-            "id": 7, "epoch": 1, "reason_code": "board_failed",
+            "id": 7,
+            "epoch": 1,
+            "reason_code": "board_failed",
         }
 
     in_a_world(story)
