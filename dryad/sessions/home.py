@@ -17,6 +17,7 @@ LONGEST = 64  # bytes; a socket in the home must stay below the 108 of a Unix ad
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHORT = "boruta-"  # prefix of places in the system's temporary directory
 _MNT_DETACH = 2
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,36 +114,46 @@ def _detach_mounts(place: Path) -> None:
 
 
 def _remove_tree(place: Path) -> None:
-    """Flattens the tree while removing it: no recursion, no path too long, however deep it is."""
-    top = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    """Removes depth first, by descriptors: no recursion and no path, so no depth is too much."""
+    os.chmod(place, 0o700)
+    at = _open("..", os.open(place, _DIRECTORY))
+    device = os.lstat(place).st_dev
+    # The directories from the top to where we are: (its name, those in it that are to be removed).
+    trail: list[tuple[str, list[str]]] = [("", [place.name])]
     try:
-        os.fchmod(top, 0o700)
-        device = os.fstat(top).st_dev
-        moved = 0
-        while names := os.listdir(top):
-            for name in names:
-                if not _is_directory(name, top):
-                    os.unlink(name, dir_fd=top)
-                    continue
-                os.chmod(name, 0o700, dir_fd=top)  # he may have locked it
-                inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-                try:
-                    if os.fstat(inside).st_dev != device:
-                        raise OSError(f"{place}: a mount is left in it")
-                    for entry in os.listdir(inside):
-                        if _is_directory(entry, inside):
-                            os.chmod(entry, 0o700, dir_fd=inside)
-                            moved += 1
-                            os.rename(entry, f".{moved}~moved", src_dir_fd=inside, dst_dir_fd=top)
-                        else:
-                            os.unlink(entry, dir_fd=inside)
-                finally:
-                    os.close(inside)
-                os.rmdir(name, dir_fd=top)
+        while True:
+            name, left = trail[-1]
+            if left:
+                below = left.pop()
+                found = os.lstat(below, dir_fd=at)
+                if found.st_dev != device:
+                    raise OSError(f"{place}: a mount is left in it")
+                os.chmod(below, 0o700, dir_fd=at)  # he may have locked it
+                at = _open(below, at)
+                trail.append((below, _unlink_all_but_directories(at)))
+            elif len(trail) > 1:
+                at = _open("..", at)
+                os.rmdir(name, dir_fd=at)
+                trail.pop()
+            else:
+                return
     finally:
-        os.close(top)
-    os.rmdir(place)
+        os.close(at)
 
 
-def _is_directory(name: str, parent: int) -> bool:
-    return stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode)
+def _open(name: str, parent: int) -> int:
+    """Opens a directory in `parent`, which is closed."""
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _unlink_all_but_directories(at: int) -> list[str]:
+    directories = []
+    for name in os.listdir(at):
+        if stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
+            directories.append(name)
+        else:
+            os.unlink(name, dir_fd=at)
+    return directories

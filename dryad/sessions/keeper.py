@@ -34,7 +34,9 @@ from typing import Any, NoReturn
 HEADER = struct.Struct(">I")
 SURVIVORS_AFTER_S = 5.0  # then the agent is told who is left; trying goes on
 MOST_DESCRIPTORS = 16  # that come with one piece of a message; three do
-FREEZE_S = 0.3  # so long new processes are stopped before all are killed, against fork bombs
+FREEZE_S = 3.0  # so long new processes are stopped before all are killed, against fork bombs
+STOPPED = "TtZX"  # states of a process that forks no more
+CALM_ROUNDS = 3  # after so many looks at /proc it is no ordinary session
 FAST_ROUNDS = 50  # looks at the children at first hand between two looks at all of /proc
 OOM_SCORE = 500  # out of memory, the holder's processes go first, not the agent
 _PR_SET_PDEATHSIG = 1
@@ -47,10 +49,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def parent_and_state(pid: int) -> tuple[int, str] | None:
     """The parent of `pid` and its state letter, None if it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        # Not `open`: this is called thousands of times while a storm of forks has the processor.
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
     except OSError:
         return None
+    try:
+        text = os.read(file, 512)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
     # The name stands in brackets and may hold anything, brackets too.
     state, parent = text[text.rindex(b")") + 2 :].split(None, 2)[:2]
     return int(parent), state.decode()
@@ -61,22 +69,35 @@ def all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def descendants(root: int) -> dict[int, str]:
-    """Every process below `root`, with its state letter."""
-    children: dict[int, list[int]] = {}
-    states: dict[int, str] = {}
-    for pid in all_pids():
-        found = parent_and_state(pid)
-        if found is not None:
-            children.setdefault(found[0], []).append(pid)
-            states[pid] = found[1]
+def descendants(root: int, seen: Callable[[int, str], None] | None = None) -> dict[int, str]:
+    """Every process below `root`, with its state letter.
+
+    Args:
+        root: not part of the answer.
+        seen: told of each as soon as it is found, for the most part during the look at /proc.
+    """
     below: dict[int, str] = {}
-    todo = list(children.get(root, ()))
+    others: dict[int, list[tuple[int, str]]] = {}
+
+    def add(pid: int, state: str) -> None:
+        below[pid] = state
+        if seen is not None:
+            seen(pid, state)
+
+    for pid in all_pids():  # parents come before their children, until the numbers wrap
+        found = parent_and_state(pid)
+        if found is None:
+            continue
+        if found[0] == root or found[0] in below:
+            add(pid, found[1])
+        else:
+            others.setdefault(found[0], []).append((pid, found[1]))
+    todo = [root, *below]
     while todo:
-        pid = todo.pop()
-        if pid not in below:
-            below[pid] = states[pid]
-            todo += children.get(pid, ())
+        for pid, state in others.pop(todo.pop(), ()):
+            if pid not in below:
+                add(pid, state)
+                todo.append(pid)
     return below
 
 
@@ -86,15 +107,31 @@ def send_signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def kill_round(find: Callable[[], dict[int, str]], freeze: bool) -> int:
-    """Stops what runs; kills all once nothing new was running, or at once without `freeze`.
+Find = Callable[[Callable[[int, str], None]], dict[int, str]]
 
-    A process that is stopped forks no more, so the storm calms before the killing starts.
+
+def kill_round(find: Find, freeze: bool) -> int:
+    """Stops what runs; kills all once nothing was running any more, or at once without `freeze`.
+
+    A process that is stopped forks no more, so a storm calms before the killing starts; while it
+    is killed one by one, it grows again.
+
+    Args:
+        find: tells what there is, and its argument of each one at once.
+        freeze: wait with the killing.
+
+    Returns:
+        How many there were.
     """
-    found = find()
-    running = [pid for pid, state in found.items() if state not in "TtZX"]
-    for pid in running:
-        send_signal(pid, signal.SIGSTOP)
+    running = 0
+
+    def stop(pid: int, state: str) -> None:
+        nonlocal running
+        if state not in STOPPED:
+            send_signal(pid, signal.SIGSTOP)
+            running += state != "D"  # waits in the kernel: it runs no more than a stopped one
+
+    found = find(stop)
     if not running or not freeze:
         for pid in found:
             send_signal(pid, signal.SIGKILL)
@@ -213,16 +250,21 @@ class Keeper:
                 self._say(id=self._ids.pop(pid), status=status)
 
     def _end(self, wake: int) -> None:
+        # Root may: then hundreds of busy processes do not keep it from its work.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, -20)
         begun = time.monotonic()
+        rounds = 0
         told = False
         me = os.getpid()
         poll = select.poll()
         poll.register(wake, select.POLLIN)
         while self._reap():
             passed = time.monotonic() - begun
-            kill_round(lambda: descendants(me), freeze=passed < FREEZE_S)
-            if passed >= FREEZE_S:
-                self._chase()
+            kill_round(lambda seen: descendants(me, seen), freeze=passed < FREEZE_S)
+            rounds += 1
+            if rounds > CALM_ROUNDS:
+                self._chase(signal.SIGSTOP if passed < FREEZE_S else signal.SIGKILL)
             if not told and passed > SURVIVORS_AFTER_S:
                 told = True
                 self._say(survivors=sorted(descendants(me)))
@@ -232,7 +274,7 @@ class Keeper:
                 os.read(wake, 4096)
         self._say(clean=True)
 
-    def _chase(self) -> None:
+    def _chase(self, number: int) -> None:
         # One that forks and exits, over and over, is gone before a look at all of /proc is done;
         # each of its lives is a child of ours at first hand.
         for _ in range(FAST_ROUNDS):
@@ -244,7 +286,7 @@ class Keeper:
             if not children or not self._reap():
                 return
             for child in children:
-                send_signal(int(child), signal.SIGKILL)
+                send_signal(int(child), number)
 
     def _say(self, **message: Any) -> None:
         body = json.dumps(message).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
 from dryad.sessions.keeper import all_pids, kill_round, parent_and_state
 
@@ -11,8 +12,13 @@ MARK = "BORUTA_SESSION"
 _PAUSE_S = 0.02  # between two rounds
 
 
-def marked(token: str) -> dict[int, str]:
-    """Every other process whose environment at its start had the session's mark."""
+def marked(token: str, seen: Callable[[int, str], None] | None = None) -> dict[int, str]:
+    """Every other process whose environment at its start had the session's mark.
+
+    Args:
+        token: the mark.
+        seen: told of each as soon as it is found.
+    """
     mark = f"{MARK}={token}".encode()
     found = {}
     for pid in all_pids():
@@ -25,6 +31,8 @@ def marked(token: str) -> dict[int, str]:
             known = parent_and_state(pid)
             if known is not None and known[1] not in "ZX":
                 found[pid] = known[1]
+                if seen is not None:
+                    seen(pid, known[1])
     return found
 
 
@@ -40,7 +48,7 @@ def sweep(token: str, rounds: int = 100) -> list[int]:
     """
     pause = threading.Event()
     for round_ in range(rounds):
-        if not kill_round(lambda: marked(token), freeze=round_ < 5):
+        if not kill_round(lambda seen: marked(token, seen), freeze=round_ < 5):
             return []
         pause.wait(_PAUSE_S)
     return sorted(marked(token))

@@ -117,7 +117,7 @@ def test_keys_of_other_kinds_open_too(kind: str) -> None:
         "ssh-ed25519 AAAA",
         "ssh-dss AAAAB3NzaC1kc3M=",
         "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIBRx1JkSKZZZ2ccoYBvMIXN0cyVwuXJiOiTYYYY1B0QK",
-        "command=x ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBRx1JkSKZZZ2ccoYBvMIXN0cyVwuXJiOiTYYYY1B0QK",
+        "restrict ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBRx1JkSKZZZ2ccoYBvMIXN0cyVwuXJiOiTYYYY1B0",
     ],
 )
 def test_a_line_that_is_no_key_is_refused(line: str) -> None:
