@@ -70,7 +70,7 @@ class Future(pykka.Future[Any]):
         self._value: Any = None
         self._waiters: list[Callable[[], None]] | None = None
         self._hook: Hook | None = None
-        self.asked = False  # made by ask(): whoever was asked will answer
+        self.asked = False  # made by ask(), so it is answered whatever becomes of its holder
 
     # --- setting
     def set(self, value: Any | None = None) -> None:
@@ -321,6 +321,7 @@ class Future(pykka.Future[Any]):
     def _derived(self, compute: Callable[[], Any], *more: pykka.Future[Any]) -> Any:
         future = self.__class__(self._dispatcher)
         future._set_hook(Hook(lambda _: compute(), (self, *more)))
+        future.asked = all(isinstance(need, Future) and need.asked for need in (self, *more))
         return future
 
     def filter(self, func: Callable[[Any], bool]) -> Any:

@@ -16,7 +16,7 @@ from actors.runtime.clocks import AnchoredClock, monotonic, stopwatch
 from actors.runtime.current import current, guarded, running_loop
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.future import settling
-from actors.runtime.mailbox import Mailbox, refuse
+from actors.runtime.mailbox import START, Mailbox, refuse
 from actors.runtime.timers import TimerHandle
 from actors.runtime.turn import take
 from actors.runtime.urns import UrnSource
@@ -79,6 +79,8 @@ class LoopDispatcher(Dispatcher):
             self._arrivals.extend((mailbox, message, reply))
             if self._woken.acquire(False):
                 self._wake()
+            elif reply is not None and self._loop.is_closed():
+                self._refuse_arrivals()  # nobody must wait for what a closed loop had taken
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Calls `function` on the loop, in a turn of its own; from any thread."""
@@ -98,17 +100,24 @@ class LoopDispatcher(Dispatcher):
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._wake_up)
-        except RuntimeError:  # the loop is closed: nothing will ever run there
+        except RuntimeError:  # the loop is closed
             if current.turn is self:  # but stop_all, which runs the turns itself
                 return
-            self.closed = True
-            with settling:  # other senders come here too
-                left = [self._arrivals.popleft() for _ in range(len(self._arrivals) // 3 * 3)]
             self._woken.release()
-            for mailbox, message, reply in zip(left[::3], left[1::3], left[2::3], strict=True):
-                if mailbox is not None:
-                    refuse(message, reply, "an actor whose loop is closed")
+            self._refuse_arrivals()
             raise pykka.ActorDeadError("the actor's event loop is closed") from None
+
+    def _refuse_arrivals(self) -> None:
+        """The loop is closed: nothing will ever run there."""
+        self.closed = True
+        with settling:  # other senders come here too
+            left = [self._arrivals.popleft() for _ in range(len(self._arrivals) // 3 * 3)]
+        for mailbox, message, reply in zip(left[::3], left[1::3], left[2::3], strict=True):
+            if message is START and mailbox.actor is not None:
+                mailbox.actor._leave()
+                mailbox.close("an actor whose loop is closed")
+            elif mailbox is not None:
+                refuse(message, reply, "an actor whose loop is closed")
 
     # --- turns
     def _make_ready(self, what: Mailbox | Calls) -> None:

@@ -86,8 +86,13 @@ class Mailbox:
             self.queue = deque()
         self.queue.extend((message, reply))
 
-    def owe(self, reply: pykka.Future[Any], future: Future) -> None:
-        """The answer of `future` goes to `reply`, or ActorDeadError if the actor stops before."""
+    def owe(self, reply: pykka.Future[Any], promised: pykka.Future[Any]) -> None:
+        """The answer of `promised` goes to `reply`, or ActorDeadError if the actor stops before."""
+        if isinstance(promised, Future):
+            future = promised
+        else:
+            future = Future(self.dispatcher)
+            future.set_get_hook(lambda timeout: promised.get(timeout=timeout))
         if not future.asked:
             if self.owed is None:
                 self.owed = {}

@@ -91,7 +91,10 @@ class LoopRef(pykka.ActorRef[A]):
         if self.actor_stopped.is_set():
             future.answer_error(pykka.ActorDeadError(f"{self} not found"))
         else:
-            mailbox.send(message, future)
+            try:
+                mailbox.send(message, future)
+            except pykka.ActorDeadError as error:  # its loop is closed
+                future.answer_error(error)
         return future
 
     @overload

@@ -42,7 +42,8 @@ class Runtime:
 
     def start(self, behaviour: type, *args: Any) -> pykka.ActorRef[Any]:
         """Starts an actor that behaves so."""
-        return self.actor(behaviour).start(*args)
+        ref: pykka.ActorRef[Any] = self.actor(behaviour).start(*args)
+        return ref
 
     def settle(self, ref: pykka.ActorRef[Any]) -> None:
         """Waits until the actor has handled what it got so far, or is gone."""

@@ -82,7 +82,12 @@ def rt_set(rt: Runtime, value: Any) -> pykka.Future[Any]:
 
 def test_a_function_is_applied_once(rt: Runtime) -> None:
     calls: list[int] = []
-    future = rt_set(rt, 4).map(lambda value: calls.append(value) or value)
+
+    def count(value: int) -> int:
+        calls.append(value)
+        return value
+
+    future = rt_set(rt, 4).map(count)
     assert [future.get(timeout=WITHIN_S) for _ in range(3)] == [4, 4, 4]
     assert calls == [4]
 

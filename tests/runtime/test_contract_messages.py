@@ -197,7 +197,8 @@ def test_what_comes_after_the_stop_is_answered_with_actor_dead(rt: Runtime) -> N
             self.again = self.actor_ref.stop(block=False)  # type: ignore[attr-defined]
             return self.late, self.again
 
-    late, again = rt.start(StopsItself).ask("stop", timeout=WITHIN_S)
+    answer: Any = rt.start(StopsItself).ask("stop", timeout=WITHIN_S)
+    late, again = answer
     with pytest.raises(pykka.ActorDeadError, match="stopped before handling"):
         late.get(timeout=WITHIN_S)
     assert again.get(timeout=WITHIN_S) is True
@@ -221,7 +222,7 @@ def test_a_proxy_calls_reads_sets_and_defers(rt: Runtime) -> None:
             self.content += more
             return self.content
 
-    proxy = rt.start(Box).proxy()
+    proxy: Any = rt.start(Box).proxy()
     assert proxy.content.get(timeout=WITHIN_S) == 1
     assert proxy.add(2).get(timeout=WITHIN_S) == 3
     proxy.content = 10
@@ -254,7 +255,7 @@ def test_an_actor_starts_another_one(rt: Runtime) -> None:
         def on_receive(self, message: Any) -> Any:
             return rt.start(Recorder)
 
-    child = rt.start(Parent).ask("start", timeout=WITHIN_S)
+    child: Any = rt.start(Parent).ask("start", timeout=WITHIN_S)
     assert child.ask("hello", timeout=WITHIN_S) == "hello"
 
 

@@ -1,0 +1,430 @@
+"""What our two runtimes promise beyond Pykka: nobody blocks, nobody else dies, all are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pykka
+import pytest
+from pykka._envelope import Envelope
+
+from actors.runtime import (
+    Deferred,
+    DispatcherStopped,
+    Future,
+    LoopActor,
+    LoopDispatcher,
+    SimDispatcher,
+    WouldBlock,
+)
+from tests.runtime.runtimes import WITHIN_S, Runtime, looping
+from tests.runtime.test_contract_failures import Fragile
+from tests.runtime.test_contract_messages import Recorder
+
+
+def awaited(rt: Runtime, make: Callable[[], Awaitable[Any]]) -> Any:
+    """Runs a coroutine where the actors run; its result."""
+
+    async def run() -> Any:
+        return await make()
+
+    if isinstance(rt.dispatcher, SimDispatcher):
+        return rt.dispatcher.spawn(run()).get(timeout=WITHIN_S)
+    assert isinstance(rt.dispatcher, LoopDispatcher)
+    return asyncio.run_coroutine_threadsafe(run(), rt.dispatcher._loop).result(WITHIN_S)
+
+
+class Blocks:
+    """Does in its turn what must be refused."""
+
+    def on_receive(self, message: Any) -> Any:
+        how, other = message
+        ref = other.actor_ref
+        match how:
+            case "get":
+                ref.ask("sent by get", block=False).get(timeout=0.5)
+            case "ask":
+                ref.ask("sent by ask", timeout=0.5)
+            case "stop":
+                ref.stop(timeout=0.5)
+            case "attribute":
+                other.log.get(timeout=0.5)
+            case "set":
+                other.log = ["sent by set"]
+            case "call":
+                other.on_receive("sent by call").get(timeout=0.5)
+            case "wait":
+                ref.actor_stopped.wait(0.5)
+            case "map":
+                ref.ask("sent by map", block=False).map(str).get(timeout=0.5)
+
+
+@pytest.mark.parametrize("how", ["get", "ask", "stop", "attribute", "set", "call", "wait", "map"])
+def test_a_blocking_call_in_a_turn_is_refused_and_nothing_is_handled(
+    ours: Runtime, how: str
+) -> None:
+    other = ours.start(Recorder)
+    ours.settle(other)
+    blocker = ours.start(Blocks)
+    with pytest.raises(WouldBlock, match=r"Blocks \(urn:.*Deferred"):
+        blocker.ask((how, other.proxy()), timeout=WITHIN_S)
+    assert other.is_alive()
+    ours.settle(other)
+    assert other.proxy().log.get(timeout=WITHIN_S) == ["on_start"]
+
+
+def test_a_look_that_does_not_wait_is_allowed_in_a_turn(ours: Runtime) -> None:
+    class Looks:
+        def on_receive(self, message: Any) -> Any:
+            done, pending = Future(), Future()
+            done.set(5)
+            with pytest.raises(pykka.Timeout):
+                pending.get(timeout=0)
+            return done.get()
+
+    assert ours.start(Looks).ask("look", timeout=WITHIN_S) == 5
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_a_base_exception_stops_its_actor_alone_and_its_owner_hears_of_it(
+    ours: Runtime, error: BaseException
+) -> None:
+    host = pykka.ThreadingActor.start()
+    others = [ours.start(Fragile, []) for _ in range(3)]
+    log: list[Any] = []
+    failed = ours.event()
+    ref = ours.start(Fragile, log, failed)
+    ref.tell(error)
+    assert failed.wait(WITHIN_S)
+    assert ref.actor_stopped.wait(WITHIN_S)
+    assert log == ["on_stop", ("on_failure", error)]
+    assert [other.ask(1, timeout=WITHIN_S) for other in others] == [1, 1, 1]
+    assert host.is_alive()
+    assert host.stop(timeout=WITHIN_S)
+
+
+def test_who_asked_gets_a_base_exception_as_the_answer(ours: Runtime) -> None:
+    log: list[Any] = []
+    ref = ours.start(Fragile, log)
+    with pytest.raises(SystemExit):
+        ref.ask(SystemExit(3), timeout=WITHIN_S)
+    assert ref.actor_stopped.wait(WITHIN_S)
+
+
+@pytest.mark.parametrize("hook", ["on_start", "on_stop", "on_failure", "__str__"])
+def test_a_base_exception_in_any_hook_stops_no_other_actor(ours: Runtime, hook: str) -> None:
+    def raises(*_: Any) -> None:
+        raise SystemExit(3)
+
+    behaviour = type("Hooked", (Fragile,), {hook: raises})
+    other = ours.start(Fragile, [])
+    ref = ours.start(behaviour, [])
+    for message in (ValueError("broken"), pykka.messages._ActorStop()):
+        try:
+            ref.tell(message)
+        except pykka.ActorDeadError:
+            break
+    assert ref.actor_stopped.wait(WITHIN_S)
+    assert other.ask("still there", timeout=WITHIN_S) == "still there"
+    assert ours.dispatcher is not None
+    assert ref.actor_urn not in ours.dispatcher.registry
+
+
+def test_an_answer_that_somebody_else_has_set_stops_nobody(ours: Runtime) -> None:
+    ref = ours.start(Recorder)
+    taken = ours.future()
+    taken.set("by a canceller")
+    ref.actor_inbox.put(Envelope("message", reply_to=taken))
+    assert ref.ask("next", timeout=WITHIN_S) == "next"
+    assert taken.get(timeout=0) == "by a canceller"
+
+
+def test_a_message_that_comes_to_a_dead_mailbox_is_answered(ours: Runtime) -> None:
+    ref = ours.start(Recorder)
+    ref.stop(timeout=WITHIN_S)
+    late = ours.future()
+    ref.actor_inbox.put(Envelope("late", reply_to=late))  # passed is_alive() before the stop
+    with pytest.raises(pykka.ActorDeadError):
+        late.get(timeout=WITHIN_S)
+    stopped = ours.future()
+    ref.actor_inbox.put(Envelope(pykka.messages._ActorStop(), reply_to=stopped))
+    assert stopped.get(timeout=WITHIN_S) is None
+
+
+def test_a_pending_future_can_be_awaited(ours: Runtime) -> None:
+    ref = ours.start(Recorder)
+
+    async def ask() -> Any:
+        first, second = ref.ask(1, block=False), ref.ask(2, block=False)
+        return await second, await first, await first.map(str), await first.join(second)
+
+    assert awaited(ours, ask) == (2, 1, "1", [1, 2])
+
+
+def test_an_awaited_stop_says_whether_the_actor_was_alive(ours: Runtime) -> None:
+    ref = ours.start(Recorder)
+
+    async def stop() -> Any:
+        return await ref.stop(block=False), await ref.stop(block=False)
+
+    assert awaited(ours, stop) == (True, False)
+
+
+def test_an_awaited_error_is_raised(ours: Runtime) -> None:
+    ref = ours.start(Fragile, [])
+
+    async def ask() -> Any:
+        await ref.ask(ValueError("mine"), block=False).map(str)
+
+    with pytest.raises(ValueError, match="mine"):
+        awaited(ours, ask)
+
+
+def test_setting_a_cancelled_future_does_nothing(ours: Runtime) -> None:
+    future = Future(ours.dispatcher)
+    assert future.cancel()
+    future.set(1)
+    future.set_exception((ValueError, ValueError(), None))
+    assert future.cancelled
+    assert not future.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        future.get(timeout=0)
+
+
+def test_a_cancelled_question_is_withdrawn_if_it_was_not_handled(ours: Runtime) -> None:
+    class Cancels(Recorder):
+        def on_receive(self, message: Any) -> Any:
+            if message == "start":
+                self.actor_ref.ask("withdrawn", block=False).cancel()  # type: ignore[attr-defined]
+            return super().on_receive(message)
+
+    ref = ours.start(Cancels)
+    ref.ask("start", timeout=WITHIN_S)
+    assert ref.proxy().log.get(timeout=WITHIN_S) == ["on_start", "start"]
+
+
+class Clerk:
+    """Answers when it is told what to answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Future] = []
+
+    def on_receive(self, message: Any) -> Any:
+        if message == "question":
+            self.waiting.append(Future())
+            return Deferred(self.waiting[-1])
+        for future in self.waiting:
+            future.set(message)
+        return None
+
+
+def test_a_deferred_answer_comes_when_its_future_is_set(ours: Runtime) -> None:
+    ref = ours.start(Clerk)
+    answers: list[Any] = [ref.ask("question", block=False) for _ in range(3)]
+    ours.settle(ref)
+    assert not any(answer.done for answer in answers)
+    ref.tell("the answer")
+    assert pykka.get_all(answers, timeout=WITHIN_S) == ["the answer"] * 3
+
+
+def test_a_deferred_answer_of_an_actor_that_stops_is_actor_dead(ours: Runtime) -> None:
+    ref = ours.start(Clerk)
+    answer = ref.ask("question", block=False)
+    ref.stop(timeout=WITHIN_S)
+    with pytest.raises(pykka.ActorDeadError):
+        answer.get(timeout=WITHIN_S)
+
+
+def test_a_question_passed_on_is_answered_even_if_the_one_between_stops(ours: Runtime) -> None:
+    class Between:
+        def __init__(self, to: pykka.ActorRef[Any]) -> None:
+            super().__init__()
+            self.to = to
+
+        def on_receive(self, message: Any) -> Any:
+            self.stop()  # type: ignore[attr-defined]
+            return Deferred(self.to.ask(message, block=False).map(lambda value: value + 1))
+
+    last = ours.start(Recorder)
+    assert ours.start(Between, last).ask(41, timeout=WITHIN_S) == 42
+
+
+def test_an_answer_of_another_runtime_can_be_promised_on_the_loop() -> None:
+    go_on = threading.Event()
+
+    class Slow(pykka.ThreadingActor):
+        def on_receive(self, message: Any) -> Any:
+            go_on.wait(WITHIN_S)
+            return message
+
+    class Between:
+        def on_receive(self, message: Any) -> Any:
+            return message if message == "meanwhile" else Deferred(slow.ask(message, block=False))
+
+    slow = Slow.start()
+    with looping() as rt:
+        ref = rt.start(Between)
+        answer = ref.ask("slow", block=False)
+        assert ref.ask("meanwhile", timeout=WITHIN_S) == "meanwhile"
+        go_on.set()
+        assert answer.get(timeout=WITHIN_S) == "slow"
+    slow.stop(timeout=WITHIN_S)
+
+
+def test_stop_all_stops_the_newest_first_and_each_after_its_work(ours: Runtime) -> None:
+    log: list[Any] = []
+
+    class Ordered(Recorder):
+        def __init__(self, number: int) -> None:
+            super().__init__(log)
+            self.number = number
+
+        def on_start(self) -> None:
+            return
+
+        def on_stop(self) -> None:
+            log.append(f"stop {self.number}")
+
+    refs = [ours.start(Ordered, number) for number in range(3)]
+    for ref in refs:
+        for _ in range(40):
+            ref.tell(ref.actor_urn)
+    assert ours.dispatcher is not None
+    ours.dispatcher.stop_all()
+    assert [entry for entry in log if entry.startswith("stop")] == ["stop 2", "stop 1", "stop 0"]
+    assert len(log) == 3 + 3 * 40
+    assert len(ours.dispatcher.registry) == 0
+    with pytest.raises(DispatcherStopped):
+        ours.start(Recorder)
+    ours.dispatcher.stop_all()
+
+
+def test_stop_all_in_a_turn_stops_everybody_afterwards(ours: Runtime) -> None:
+    class Ends:
+        def on_receive(self, message: Any) -> str:
+            assert ours.dispatcher is not None
+            ours.dispatcher.stop_all()
+            return "told them"
+
+    other = ours.start(Recorder)
+    ref = ours.start(Ends)
+    assert ref.ask("end", timeout=WITHIN_S) == "told them"
+    assert ref.actor_stopped.wait(WITHIN_S)
+    assert other.actor_stopped.wait(WITHIN_S)
+
+
+def test_the_owner_hears_that_somebody_else_stopped_an_actor(ours: Runtime) -> None:
+    assert ours.dispatcher is not None
+    stopped: list[pykka.ActorRef[Any]] = []
+    heard = ours.event()
+
+    def hear(ref: pykka.ActorRef[Any]) -> None:
+        stopped.append(ref)
+        heard.set()
+
+    ours.dispatcher.stopped_from_outside = hear
+    ref = ours.start(Recorder)
+    pykka.ActorRegistry.stop_all(timeout=WITHIN_S)
+    assert heard.wait(WITHIN_S)
+    assert stopped == [ref]
+
+
+def test_an_actor_that_stops_itself_was_not_stopped_from_outside(ours: Runtime) -> None:
+    assert ours.dispatcher is not None
+    stopped: list[pykka.ActorRef[Any]] = []
+    ours.dispatcher.stopped_from_outside = stopped.append
+
+    class Ends:
+        def on_receive(self, other: pykka.ActorRef[Any]) -> None:
+            other.stop(block=False)
+            self.stop()  # type: ignore[attr-defined]
+
+    other, ref = ours.start(Recorder), ours.start(Ends)
+    ref.tell(other)
+    assert ref.actor_stopped.wait(WITHIN_S)
+    assert other.actor_stopped.wait(WITHIN_S)
+    ours.dispatcher.stop_all()
+    assert stopped == []
+
+
+def test_an_actor_outside_pykkas_registry_stands_in_its_dispatchers(ours: Runtime) -> None:
+    class Private(Recorder):
+        use_pykka_registry = False
+
+    assert ours.dispatcher is not None
+    ref = ours.start(Private)
+    assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is None
+    assert ours.dispatcher.registry.get_by_urn(ref.actor_urn) is ref
+    ref.stop(timeout=WITHIN_S)
+    assert ours.dispatcher.registry.get_by_urn(ref.actor_urn) is None
+
+
+def test_an_actor_is_started_where_the_running_turn_is(ours: Runtime) -> None:
+    class Child(LoopActor):
+        pass
+
+    class Parent:
+        def on_receive(self, message: Any) -> Any:
+            return Child.start()
+
+    child: Any = ours.start(Parent).ask("start", timeout=WITHIN_S)
+    assert child.actor_inbox.dispatcher is ours.dispatcher
+
+
+def test_an_actor_without_a_dispatcher_says_how_to_give_it_one() -> None:
+    with pytest.raises(RuntimeError, match=r"dispatcher\.start\(LoopActor"):
+        LoopActor.start()
+
+
+def test_an_actor_whose_init_raises_leaves_nothing_behind(ours: Runtime) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            super().__init__()
+            raise ValueError("broken")
+
+    assert ours.dispatcher is not None
+    with pytest.raises(ValueError, match="broken"):
+        ours.start(Broken)
+    assert len(ours.dispatcher.registry) == 0
+    assert pykka.ActorRegistry.get_all() == []
+
+
+def test_an_actor_that_calls_pykkas_own_init_works_too(ours: Runtime) -> None:
+    class Old:
+        def __init__(self) -> None:
+            pykka.Actor.__init__(self)  # type: ignore[arg-type]
+            self.actor_ref.tell("early")  # type: ignore[attr-defined]
+            self.log: list[Any] = []
+
+        def on_receive(self, message: Any) -> Any:
+            self.log.append(message)
+            return message
+
+    ref = ours.start(Old)
+    assert ref.ask("question", timeout=WITHIN_S) == "question"
+    assert ref.proxy().log.get(timeout=WITHIN_S) == ["early", "question"]
+    assert ref.stop(timeout=WITHIN_S) is True
+
+
+def test_a_stopped_actor_is_freed_without_the_collector(ours: Runtime) -> None:
+    import gc
+    import weakref
+
+    freed = threading.Event()
+    gc.disable()
+    try:
+        ref = ours.start(Recorder)
+        actor = ours.dispatcher.registry._actors[ref.actor_urn]  # type: ignore[union-attr]
+        weakref.finalize(actor, freed.set)
+        del actor
+        ref.ask("work", timeout=WITHIN_S)
+        ref.stop(timeout=WITHIN_S)
+        if isinstance(ours.dispatcher, LoopDispatcher):
+            ours.settle(ours.start(Recorder))  # the turn that held it is over
+        assert freed.wait(WITHIN_S)
+    finally:
+        gc.enable()
