@@ -7,10 +7,10 @@ with the same names that `describe` makes into it: so a page of 100 out of 100,0
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -37,6 +37,8 @@ Row = TypeVar("Row", RequestRow, ReqInfo)
 Item = TypeVar("Item")
 Key: TypeAlias = Callable[[Any], Any]
 
+_id: Final[Key] = attrgetter("id")
+_uuid: Final[Key] = attrgetter("worker_uuid")
 _FEW: Final = 20  # a page this many times smaller than the list is picked, not sorted out
 
 
@@ -69,7 +71,8 @@ class RequestFilter:
             rows = [row for row in rows if row.state in states]
         if self.owners:
             owners = frozenset(self.owners)
-            rows = [row for row in rows if _owner(row) in owners]
+            owner = attrgetter("owner_name" if _light(rows) else "owner.name")
+            rows = [row for row in rows if owner(row) in owners]
         return rows
 
 
@@ -107,26 +110,42 @@ def list_requests(
     describe: Callable[[Row], ReqInfo] | None = None,
     by_id: bool = False,
 ) -> tuple[list[ReqInfo], ListInfo]:
-    """A page of the requests that match.
+    """A page of the requests that match, described; see `page_of_requests`."""
+    found, info = page_of_requests(rows, filter, sort, page, describe=describe, by_id=by_id)
+    if describe is None:
+        return found, info  # type: ignore[return-value]
+    return [describe(row) for row in found], info
+
+
+def page_of_requests(
+    rows: Sequence[Row],
+    filter: ListFilter | None = None,
+    sort: SortInfo | None = None,
+    page: Page | None = None,
+    *,
+    describe: Callable[[Row], ReqInfo] | None = None,
+    by_id: bool = False,
+) -> tuple[list[Row], ListInfo]:
+    """A page of the requests that match, as the rows that they are.
 
     Args:
         rows: all requests; the border of the page is looked for among them.
         filter: a `RequestFilter` looks at rows, any other one at what `describe` makes of them.
         sort: by id (also ""), priority, deadline, validafter or state; ties by id.
         page: the first 65,535 if None.
-        describe: makes a row into what the list shows; called for those of the page alone.
-        by_id: the rows stand in the order of their ids already.
+        describe: makes a row into what the list shows; None if rows are that already.
+        by_id: the rows surely stand in the order of their ids.
 
     Raises:
         BadSort: an unknown item or order.
         BadPage: an unknown direction, or a limit out of range.
         NotFoundError: there is no request with the border's id.
     """
-    key, down = _order(sort, _REQUEST_KEYS)
+    key, down = _order(sort, _ROW_KEYS if _light(rows) else _REQUEST_KEYS)
     page = _checked(page)
-    border = None
-    if page.id:
-        border = _request_at(rows, page.id, by_id)
+    if not by_id:
+        rows = sorted(rows, key=_id)
+    border = _request_at(rows, page.id) if page.id else None
     chosen: Sequence[Row]
     if filter is None:
         chosen = rows
@@ -136,10 +155,7 @@ def list_requests(
         chosen = [row for row in rows if filter.match(row)]  # type: ignore[arg-type]
     else:
         chosen = [row for row in rows if filter.match(describe(row))]
-    found, info = _page(chosen, key, down, page, border, by_id and key is _id)
-    if describe is None:
-        return found, info  # type: ignore[return-value]
-    return [describe(row) for row in found], info
+    return _page(chosen, _id, key, down, page, border)
 
 
 def list_workers(
@@ -161,45 +177,52 @@ def list_workers(
         if border is None:
             raise NotFoundError(f"worker {page.id} not found: no page can start there")
     key, down = _order(sort, _WORKER_KEYS)
-    chosen = rows if filter is None else [row for row in rows if filter.match(row)]
-    return _page(chosen, key, down, page, border, False)
+    line = sorted(rows, key=_uuid)
+    chosen = line if filter is None else [row for row in line if filter.match(row)]
+    return _page(chosen, _uuid, key, down, page, border)
 
 
-# --- what a list is sorted by; the last part makes every key another one
-def _moment(when: datetime | None) -> tuple[bool, datetime | None]:
-    return (when is not None, when)
+# --- what a list is sorted by, beside the name of a row; None is its name alone
+def _moment(field: str) -> Key:
+    get = attrgetter(field)
+    return lambda row: get(row) or _NO_TIME
 
 
-_id: Final[Key] = attrgetter("id")
-
-_REQUEST_KEYS: Final[Mapping[str, Key]] = {
-    "id": _id,
-    "priority": attrgetter("priority", "id"),
-    "deadline": lambda row: (*_moment(row.deadline), row.id),
-    "validafter": lambda row: (*_moment(row.valid_after), row.id),
-    "state": lambda row: (row.state.value, row.id),
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
+_REQUEST_KEYS: Final[Mapping[str, Key | None]] = {
+    "id": None,
+    "priority": attrgetter("priority"),
+    "deadline": _moment("deadline"),
+    "validafter": _moment("valid_after"),
+    "state": attrgetter("state"),  # compares as the text on the wire
 }
-_WORKER_KEYS: Final[Mapping[str, Key]] = {
-    "uuid": attrgetter("worker_uuid"),
-    "state": lambda row: (row.state.value, row.worker_uuid),
-    "groups": lambda row: (tuple(row.groups), row.worker_uuid),
+# Rows of the store have all their times.
+_ROW_KEYS: Final[Mapping[str, Key | None]] = {
+    **_REQUEST_KEYS,
+    "deadline": attrgetter("deadline"),
+    "validafter": attrgetter("valid_after"),
+}
+_WORKER_KEYS: Final[Mapping[str, Key | None]] = {
+    "uuid": None,
+    "state": attrgetter("state"),
+    "groups": attrgetter("groups"),
 }
 
 
-def _owner(row: RequestRow | ReqInfo) -> str:
-    return row.owner_name if isinstance(row, RequestRow) else row.owner.name
+def _light(rows: Sequence[Any]) -> bool:
+    return bool(rows) and isinstance(rows[0], RequestRow)
 
 
-def _order(sort: SortInfo | None, keys: Mapping[str, Key]) -> tuple[Key, bool]:
+def _order(sort: SortInfo | None, keys: Mapping[str, Key | None]) -> tuple[Key | None, bool]:
     first = next(iter(keys))
     if sort is None:
         return keys[first], False
-    key = keys.get(sort.item.lower() or first)
-    if key is None:
+    item = sort.item.lower() or first
+    if item not in keys:
         raise BadSort(f"sort: {sort.item!r} is no item to sort by (allowed: {', '.join(keys)})")
     if sort.order not in tuple(SortOrder):
         raise BadSort(f"sort: {sort.order!r} is no order (allowed: {', '.join(SortOrder)})")
-    return key, sort.order == SortOrder.DESCENDING
+    return keys[item], sort.order == SortOrder.DESCENDING
 
 
 def _checked(page: Page | None) -> Page:
@@ -215,56 +238,65 @@ def _checked(page: Page | None) -> Page:
     return Page(page.id, page.direction, page.limit or defaults.FULL_PAGE)
 
 
-def _request_at(rows: Sequence[Row], wanted: object, by_id: bool) -> Row:
-    if by_id and isinstance(wanted, int):
+def _request_at(rows: Sequence[Row], wanted: object) -> Row:
+    if isinstance(wanted, int):
         at = bisect_left(rows, wanted, key=_id)
         if at < len(rows) and rows[at].id == wanted:
             return rows[at]
-    else:
-        for row in rows:
-            if row.id == wanted:
-                return row
     raise NotFoundError(f"request {wanted} not found: no page can start there", id=wanted)
 
 
 def _page(
-    rows: Sequence[Item], key: Key, down: bool, page: Page, border: Item | None, ordered: bool
+    line: Sequence[Item],
+    name: Key,
+    key: Key | None,
+    down: bool,
+    page: Page,
+    border: Item | None,
 ) -> tuple[list[Item], ListInfo]:
-    """Cuts the page.
+    """Cuts the page out of `line`, which stands in the order of names.
 
     With down, everything is the mirror of the ascending list: what lies after the border there
     lies before it here. So the page is a stretch of the ascending list, turned round at the end.
     """
-    total, limit = len(rows), page.limit
+    total, limit = len(line), page.limit
     upward = (page.direction == ListDirection.FORWARD) is not down
-    if not ordered and total > limit * _FEW:
-        found, beyond = _picked(rows, key, upward, limit, border)
-    else:
-        line = rows if ordered else sorted(rows, key=key)
+    if key is None:
         first, last = 0, total
         if border is not None:
-            mark = key(border)
-            at = bisect_left(line, mark, key=key)
+            mark = name(border)
             if upward:
-                first = at + 1 if at < total and key(line[at]) == mark else at
+                first = bisect_right(line, mark, key=name)
             else:
-                last = at
+                last = bisect_left(line, mark, key=name)
         beyond = last - first
-        found = list(
-            line[first : first + limit] if upward else line[max(first, last - limit) : last]
-        )
+        found = list(line[first:last][:limit] if upward else line[max(first, last - limit) : last])
+    else:
+        if border is not None:
+            line = _beyond(line, name, key, upward, border)
+        beyond = len(line)
+        found = _nearest(line, key, upward, limit)
     if down:
         found.reverse()
     return found, ListInfo(total, beyond - len(found))
 
 
-def _picked(
-    rows: Sequence[Item], key: Key, upward: bool, limit: int, border: Item | None
-) -> tuple[list[Item], int]:
-    """The few nearest to the border, ascending, and how many lie on that side: no sort of all."""
-    if border is not None:
-        mark = key(border)
-        rows = [row for row in rows if (key(row) > mark if upward else key(row) < mark)]
+def _beyond(
+    line: Sequence[Item], name: Key, key: Key, upward: bool, border: Item
+) -> Sequence[Item]:
+    """What lies on one side of the border in the ascending list, in the order of names."""
+    mark, own = key(border), name(border)
+    keyed = zip(map(key, line), line, strict=True)
     if upward:
-        return heapq.nsmallest(limit, rows, key=key), len(rows)
-    return heapq.nlargest(limit, rows, key=key)[::-1], len(rows)
+        return [row for k, row in keyed if k > mark or (k == mark and name(row) > own)]
+    return [row for k, row in keyed if k < mark or (k == mark and name(row) < own)]
+
+
+def _nearest(line: Sequence[Item], key: Key, upward: bool, limit: int) -> list[Item]:
+    """The first or the last `limit` of the ascending list, ascending; ties by name."""
+    if len(line) <= limit * _FEW:
+        ordered = sorted(line, key=key)
+        return ordered[:limit] if upward else ordered[max(0, len(ordered) - limit) :]
+    if upward:
+        return heapq.nsmallest(limit, line, key=key)
+    return heapq.nlargest(limit, reversed(line), key=key)[::-1]
