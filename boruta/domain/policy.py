@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import calendar
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from boruta.domain import defaults
 from boruta.domain.errors import (
@@ -27,6 +25,7 @@ from boruta.domain.errors import (
 )
 from boruta.domain.request import Limits
 from boruta.domain.rows import RequestRow
+from boruta.domain.texts import LINE_BREAKS, check_printable, check_size
 from boruta.domain.types import (
     HI_PRIO,
     LO_PRIO,
@@ -36,9 +35,6 @@ from boruta.domain.types import (
     ReqState,
     Role,
 )
-
-_LINE_BREAKS: Final = "\n\t"
-_TURNS: Final = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # text runs the other way
 
 
 # --- who
@@ -133,8 +129,8 @@ def check_group_names(groups: Sequence[str]) -> Groups:
     for group in groups:
         if not isinstance(group, str) or not group:
             raise BadRequest(f"groups: {group!r} is no name (want a text that is not empty)"[:200])
-        _check_size("groups: a name", group, defaults.GROUP_BYTES)
-        _check_printable("groups", group, allowed="")
+        check_size("groups: a name", group, defaults.GROUP_BYTES)
+        check_printable("groups", group, allowed="")
     return tuple(sorted(groups))
 
 
@@ -302,43 +298,11 @@ def check_text(note: str, token: str | None, *, what: str = "note") -> None:
         BadRequest: no text, an empty token, or control characters.
     """
     limit = defaults.REASON_BYTES if what == "reason" else defaults.NOTE_BYTES
-    _check_size(what, note, limit)
-    _check_printable(what, note, allowed=_LINE_BREAKS)
+    check_size(what, note, limit)
+    check_printable(what, note, allowed=LINE_BREAKS)
     if token is None:
         return
-    _check_size("token", token, defaults.TOKEN_BYTES)
+    check_size("token", token, defaults.TOKEN_BYTES)
     if not token:
         raise BadRequest("token: is empty (want 1 to 64 bytes, or none)")
-    _check_printable("token", token, allowed="")
-
-
-def clean_text(text: str, limit: int = defaults.REASON_BYTES) -> str:
-    """A text from elsewhere made fit to be kept and shown: nobody is refused for it."""
-    shown = "".join(
-        char if char in _LINE_BREAKS or not _is_control(char) else "\N{REPLACEMENT CHARACTER}"
-        for char in text
-    )
-    return shown.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
-
-
-def _check_size(what: str, text: str, limit: int) -> None:
-    if not isinstance(text, str):
-        raise BadRequest(f"{what}: {text!r} is no text"[:200])
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > limit:
-        raise TooLarge(f"{what}: has {size} bytes (at most {limit})", limit=limit)
-
-
-def _check_printable(what: str, text: str, *, allowed: str) -> None:
-    if text.isprintable():
-        return
-    for place, char in enumerate(text, 1):
-        if _is_control(char) and char not in allowed:
-            raise BadRequest(
-                f"{what}: the character U+{ord(char):04X} at place {place} cannot be shown "
-                "(want printable text)"
-            )
-
-
-def _is_control(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _TURNS
+    check_printable("token", token, allowed="")
