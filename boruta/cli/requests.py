@@ -34,6 +34,7 @@ WAIT_STATUS: Final = {
     ReqState.INVALID: 7,
     ReqState.FAILED: 8,
 }
+FOREVER: Final = float("inf")  # --wait without a duration
 LIVE: Final = (ReqState.WAIT.value, ReqState.INPROGRESS.value)
 
 
@@ -56,12 +57,12 @@ def waited(info: ReqInfo) -> int:
     "--wait",
     type=Duration(),
     is_flag=False,
-    flag_value="forever",
+    flag_value=FOREVER,
     metavar="[DURATION]",
     help="Wait for a board, for ever or this long.",
 )
 @request_words
-def request(wanted: dict[str, Any], bound: bool, wait: Any) -> int:
+def request(wanted: dict[str, Any], bound: bool, wait: float | None) -> int:
     """Queue a request and print its id."""
     with client() as boruta:
         req_id = boruta.new_request(**wanted, bound=bound)
@@ -73,7 +74,7 @@ def request(wanted: dict[str, Any], bound: bool, wait: Any) -> int:
         try:
             status = 0
             if wait is not None:
-                status = waited(until_served(boruta, req_id, wait))
+                status = waited(until_served(boruta, req_id, None if wait == FOREVER else wait))
             if bound and status == 0:
                 return _stay(boruta, req_id)
             return status
