@@ -55,7 +55,8 @@ class LoopActor(pykka.Actor):
     @classmethod
     def bound(cls, dispatcher: Dispatcher) -> type[Self]:
         """A subclass of the same name whose `start()` uses this dispatcher."""
-        return type(cls.__name__, (cls,), {"actor_dispatcher": dispatcher})
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        return type(cls.__name__, (cls,), {**names, "actor_dispatcher": dispatcher})
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:

@@ -157,11 +157,17 @@ def test_a_message_that_comes_to_a_dead_mailbox_is_answered(ours: Runtime) -> No
 def test_a_pending_future_can_be_awaited(ours: Runtime) -> None:
     ref = ours.start(Recorder)
 
-    async def ask() -> Any:
-        first, second = ref.ask(1, block=False), ref.ask(2, block=False)
-        return await second, await first, await first.map(str), await first.join(second)
+    later = Future(ours.dispatcher)
+    assert ours.dispatcher is not None
+    dispatcher = ours.dispatcher
 
-    assert awaited(ours, ask) == (2, 1, "1", [1, 2])
+    async def ask() -> Any:
+        dispatcher.call_later(0.01, lambda: later.set("later"))  # not in the very next turn
+        first, second = ref.ask(1, block=False), ref.ask(2, block=False)
+        values = await second, await first, await first.map(str), await first.join(second)
+        return *values, await later
+
+    assert awaited(ours, ask) == (2, 1, "1", [1, 2], "later")
 
 
 def test_an_awaited_stop_says_whether_the_actor_was_alive(ours: Runtime) -> None:
