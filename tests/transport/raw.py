@@ -123,3 +123,49 @@ class Raw:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Stub:
+    """A server without keys that says what it is told: answers calls by `answers`."""
+
+    def __init__(self, **answers: dict[str, Any] | None) -> None:
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.url = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+        self.answers = answers
+        self.heard: list[dict[str, Any]] = []
+        self.peer = b""
+        self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                self.peer, frame = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                await asyncio.sleep(0.002)
+                continue
+            message = msgpack.unpackb(frame, timestamp=3)
+            self.heard.append(message)
+            kind = message.get("type", "").replace(".", "_")
+            if "id" in message and self.answers.get(kind) is not None:
+                self.say({"v": 1, "re": message["id"], **(self.answers[kind] or {})})
+
+    def say(self, message: object) -> None:
+        self.frame(msgpack.packb(message, datetime=True))
+
+    def frame(self, *frames: bytes) -> None:
+        self.socket.send_multipart([self.peer, *frames])
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        self.context.destroy(linger=0)
+
+
+WELCOME: dict[str, Any] = {
+    "body": {
+        "protocol": 1, "server": "stub", "epoch": 1, "session_kept": False, "heartbeat_s": 3.0,
+        "name": "me", "role": "user",
+    }
+}
