@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import queue
 import sys
@@ -15,7 +16,8 @@ import pykka
 
 from actors.runtime.clocks import monotonic
 from actors.runtime.current import current, refuse_blocking, running_loop
-from actors.runtime.errors import NeverSet, WouldBlock
+from actors.runtime.errors import WouldBlock
+from actors.runtime.hook import Hook, is_alive_answer
 
 if TYPE_CHECKING:
     from actors.runtime.dispatcher import Dispatcher
@@ -28,26 +30,6 @@ log = logging.getLogger("actors.runtime")
 settling: Final = threading.RLock()
 
 PENDING, VALUE, ERROR, CANCELLED = range(4)
-
-
-class Hook:
-    """What computes the value of a future when it is asked for.
-
-    Attributes:
-        compute: takes the time-out that is left, in seconds.
-        needs: the futures it reads; None if that is not known.
-    """
-
-    __slots__ = ("compute", "lock", "needs")
-
-    def __init__(
-        self,
-        compute: Callable[[float | None], Any],
-        needs: tuple[pykka.Future[Any], ...] | None = None,
-    ) -> None:
-        self.compute = compute
-        self.needs = needs
-        self.lock = threading.Lock()
 
 
 class Future(pykka.Future[Any]):
@@ -205,12 +187,7 @@ class Future(pykka.Future[Any]):
         return self.done
 
     def _evaluate(self, hook: Hook, timeout: float | None) -> Any:
-        if hook.needs is not None:
-            now = self._now()
-            for need in hook.needs:
-                # The time-out counts for all of them together, not for each as in Pykka.
-                left = None if timeout is None else max(0.0, timeout - (self._now() - now))
-                _finish(need, left)
+        hook.wait_for_needs(timeout, self._now)
         if not hook.lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             raise pykka.Timeout(f"{timeout} seconds")
         try:
@@ -338,33 +315,11 @@ class Future(pykka.Future[Any]):
 
     def reduce(self, func: Callable[[Any, Any], Any], *args: Any) -> Any:
         """A future with this one's items put together by `func` from the left."""
-
-        def compute() -> Any:
-            items = iter(self.get())
-            if args:
-                total = args[0]
-            else:
-                try:
-                    total = next(items)
-                except StopIteration:
-                    raise TypeError("reduce() of empty iterable with no initial value") from None
-            for item in items:
-                total = func(total, item)
-            return total
-
-        return self._derived(compute)
+        return self._derived(lambda: functools.reduce(func, self.get(), *args))
 
     def stopped(self) -> Any:
         """What `ActorRef.stop` answers: this future is the answer to the stop message."""
-
-        def compute() -> bool:
-            try:
-                self.get()
-            except pykka.ActorDeadError:
-                return False
-            return True
-
-        return self._derived(compute)
+        return self._derived(lambda: is_alive_answer(self))
 
 
 def _call(waiters: list[Callable[[], None]]) -> None:
@@ -373,19 +328,6 @@ def _call(waiters: list[Callable[[], None]]) -> None:
             waiter()
         except BaseException:
             log.exception("a callback of a future failed")
-
-
-def _finish(future: pykka.Future[Any], timeout: float | None) -> None:
-    """Waits for any future; whatever its answer is, it is not looked at."""
-    try:
-        future.get(timeout=timeout)
-    except pykka.Timeout:
-        if not (isinstance(future, Future) and future.done):
-            raise
-    except (WouldBlock, NeverSet):
-        raise
-    except Exception:
-        log.debug("a future that another one needs has an error")
 
 
 def _finish_waiter(waiter: asyncio.Future[None]) -> None:

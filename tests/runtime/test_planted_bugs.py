@@ -19,6 +19,7 @@ from actors.runtime import turn as turn_module
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.mailbox import CLOSED, START, Mailbox
 from tests.runtime import runtimes
+from tests.runtime import test_answers as answers
 from tests.runtime import test_contract_messages as messages
 from tests.runtime import test_loop as on_loop
 from tests.runtime import test_promises as promises
@@ -32,7 +33,7 @@ both = pytest.mark.parametrize("make", [looping, simulated])
 @pytest.fixture
 def patch(monkeypatch: Patch) -> Patch:
     """A monkeypatch under which nothing waits long for what a planted bug keeps back."""
-    for module in (runtimes, messages, on_loop, promises):
+    for module in (runtimes, answers, messages, on_loop, promises):
         monkeypatch.setattr(module, "WITHIN_S", 0.3)
     return monkeypatch
 
@@ -53,7 +54,7 @@ def test_a_late_message_that_is_dropped_is_noticed(patch: Patch, make: Make) -> 
             accept(self, mailbox, message, reply)
 
     patch.setattr(Dispatcher, "_accept", drops)
-    fails(promises.test_a_message_that_comes_to_a_dead_mailbox_is_answered, make)
+    fails(answers.test_a_message_that_comes_to_a_dead_mailbox_is_answered, make)
 
 
 @both
@@ -105,7 +106,7 @@ def test_a_pending_await_that_blocks_is_noticed(patch: Patch) -> None:
         return self.get(timeout=0.3)
 
     patch.setattr(Future, "__await__", blocks)
-    fails(promises.test_a_pending_future_can_be_awaited, looping)
+    fails(answers.test_a_pending_future_can_be_awaited, looping)
 
 
 def test_a_wake_up_that_comes_late_is_noticed(patch: Patch) -> None:
@@ -201,8 +202,8 @@ def _ignore_random(self: SimDispatcher, name: str, value: object) -> None:
 @both
 def test_without_a_bug_the_same_tests_pass(make: Make) -> None:
     checks: list[Callable[..., None]] = [
-        promises.test_a_message_that_comes_to_a_dead_mailbox_is_answered,
-        promises.test_a_pending_future_can_be_awaited,
+        answers.test_a_message_that_comes_to_a_dead_mailbox_is_answered,
+        answers.test_a_pending_future_can_be_awaited,
         promises.test_who_asked_gets_a_base_exception_as_the_answer,
         messages.test_on_start_does_not_run_inside_the_call_of_start,
         messages.test_what_init_sends_to_itself_comes_after_on_start_in_order,
