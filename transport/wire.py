@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from boruta.domain import defaults as d
-from boruta.domain.errors import BadPage, BadSort, PriorityOutOfBounds
+from boruta.domain.errors import BadPage, BadSort, PriorityOutOfBounds, StateNotAllowed
 from boruta.domain.types import ListDirection, SortOrder, WorkerState
 from transport.checker import (
     INT_MOST,
@@ -232,7 +232,7 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
     "workers.set_state": CallType(
         record(
             worker_uuid=_any_uuid,
-            state=choice(WorkerState),
+            state=choice(WorkerState, StateNotAllowed),
             reason=Optional(_reason),
             drain=Optional(boolean),
         ),
