@@ -73,7 +73,7 @@ class SshBoard:
             server_host_keys=[host_key or self.host_key],
             process_factory=self._run,
             encoding=None,
-            sftp_factory=True,
+            sftp_factory=_Sftp,
         )
 
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -131,6 +131,11 @@ class SshBoard:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
+
+
+class _Sftp(asyncssh.SFTPServer):
+    def exit(self) -> None:
+        self.channel.exit(0)  # the exit status that scp looks at
 
 
 async def _kill_when_closed(
