@@ -29,7 +29,14 @@ from dryad.config import (
 )
 
 _FLAGS: Final = (
-    "server", "server_key", "key", "ssh_address", "sessions", "hardware", "data", "trust_holders",
+    "server",
+    "server_key",
+    "key",
+    "ssh_address",
+    "sessions",
+    "hardware",
+    "data",
+    "trust_holders",
     "insecure",
 )
 
@@ -66,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--hardware", choices=HARDWARE)
     run.add_argument("--data", type=Path, metavar="DIR", help="uuid, host key and lease")
     run.add_argument(
-        "--trust-holders", action="store_true", default=None,
+        "--trust-holders",
+        action="store_true",
+        default=None,
         help="holders may do whatever this agent's user may",
     )
     run.add_argument(
@@ -100,7 +109,13 @@ def _verb(verbs: Any, name: str, run: Any, level: str, text: str) -> argparse.Ar
 
 def _add_caps(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "-c", "--cap", action="append", default=[], type=_cap, metavar="KEY=VALUE", dest="caps",
+        "-c",
+        "--cap",
+        action="append",
+        default=[],
+        type=_cap,
+        metavar="KEY=VALUE",
+        dest="caps",
         help="a capability; repeat it for more",
     )
 

@@ -71,7 +71,9 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]
     if path is not None:
         config = _from_file(TomlFile(path), config)
     names = {
-        "BORUTA_SERVER": "server", "BORUTA_SERVER_KEY": "server_key", "BORUTA_KEY": "key",
+        "BORUTA_SERVER": "server",
+        "BORUTA_SERVER_KEY": "server_key",
+        "BORUTA_KEY": "key",
     }
     for variable, name in names.items():
         if environ.get(variable):
@@ -90,7 +92,7 @@ def check_complete(config: AgentConfig) -> None:
     """
     if not config.server:
         raise BadConfig(
-            f"no server: set server = \"tcp://HOST:{ZMQ_PORT}\" in {place.CONFIG}, BORUTA_SERVER, "
+            f'no server: set server = "tcp://HOST:{ZMQ_PORT}" in {place.CONFIG}, BORUTA_SERVER, '
             "or --server"
         )
     if not config.insecure:
@@ -117,7 +119,7 @@ def check_trust(config: AgentConfig, environ: Mapping[str, str]) -> None:
         why = "and the server serves more than this machine"
     if why:
         raise BadConfig(
-            "sessions = \"embedded\": holders run as the agent's user "
+            'sessions = "embedded": holders run as the agent\'s user '
             f"(uid {os.geteuid()}), {why}. Run the agent as a user of its own, or "
             "allow it with trust_holders = true (--trust-holders)"
         )
@@ -269,8 +271,12 @@ def _meant(key: str, allowed: Sequence[str]) -> str:
 
 def _kind(value: object) -> str:
     names: dict[type, str] = {
-        bool: "true or false", int: "a number", float: "a number", str: "an empty text",
-        list: "a list", dict: "a table",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "an empty text",
+        list: "a list",
+        dict: "a table",
     }
     return names.get(type(value), "a date or time")
 

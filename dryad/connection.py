@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from boruta.domain.commands import Registered, Registration
-from boruta.domain.errors import BorutaError, FailRefused, Unavailable
+from boruta.domain.errors import BorutaError, FailRefused, ShuttingDown, Unavailable
 from boruta.domain.types import Capabilities
 from boruta.version import VERSION
 from dryad.agent import Agent
@@ -200,7 +200,18 @@ class Connection:
 
     async def _on_call(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         await self._agreed.wait()
-        return command_reply_map(await self._agent.handle(command_from(kind, body)))
+        try:
+            return command_reply_map(await self._agent.handle(command_from(kind, body)))
+        except ShuttingDown:
+            pass
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        # The agent stops. That is no failure of the command: the server learns it from the loss
+        # of this connection, which cancels what waits here, and orders anew when we come back.
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nobody sets it")
 
     def _beat_body(self) -> dict[str, Any]:
         job = self._agent.job

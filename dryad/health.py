@@ -62,9 +62,7 @@ class Health:
         for finding in findings:
             check = finding.check
             if not check.ok:
-                event(
-                    _log, logging.WARNING, "check_failed", check=check.name, detail=check.detail
-                )
+                event(_log, logging.WARNING, "check_failed", check=check.name, detail=check.detail)
         critical = [one.check for one in findings if one.critical and not one.check.ok]
         if critical:
             self._on_fault("; ".join(f"{check.name}: {check.detail}" for check in critical))

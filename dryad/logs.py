@@ -8,6 +8,9 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+# Embedded, nothing is said unless the host program wants it.
+logging.getLogger("dryad").addHandler(logging.NullHandler())
+
 LEVELS = ("debug", "info", "warning", "error")
 
 

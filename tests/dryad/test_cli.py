@@ -62,8 +62,10 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_what_cannot_be_used_is_a_usage_error_that_says_why(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...], said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    said: str,
 ) -> None:
     for name in ("BORUTA_SERVER", "BORUTA_SERVER_KEY", "BORUTA_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -114,7 +116,11 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
 def test_an_agent_runs_as_a_module() -> None:
     found = subprocess.run(
         [sys.executable, "-m", "dryad", "--version"],
-        capture_output=True, text=True, check=True, timeout=60, env={**os.environ},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ},
     )
     assert found.stdout == f"dryad {VERSION}\n"
 

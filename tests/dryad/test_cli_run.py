@@ -43,8 +43,15 @@ cores = 4
 
 async def run(config: Path, *words: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dryad", "run", "--config", str(config), *words,
-        stderr=asyncio.subprocess.PIPE, env={**os.environ},
+        sys.executable,
+        "-m",
+        "dryad",
+        "run",
+        "--config",
+        str(config),
+        *words,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ},
     )
 
 
@@ -103,9 +110,7 @@ def test_two_agents_with_one_uuid_the_second_is_told_and_the_first_is_not_distur
             try:
                 await line_with(first, " registered ")
                 uuid = (tmp_path / "agent" / "uuid").read_text().strip()
-                second = await run(
-                    config, "--data", str(tmp_path / "other"), "-c", f"UUID={uuid}"
-                )
+                second = await run(config, "--data", str(tmp_path / "other"), "-c", f"UUID={uuid}")
                 try:
                     assert "uuid_in_use" in await line_with(second, "not_registered")
                 finally:

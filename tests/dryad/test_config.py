@@ -69,7 +69,11 @@ groups = ["dialout"]
         hardware="simulated",
         data=Path("/srv/dryad"),
         caps={
-            "UUID": "b1", "arch": "armv7l", "voltage": "3.3", "cores": "4", "hdmi": "true",
+            "UUID": "b1",
+            "arch": "armv7l",
+            "voltage": "3.3",
+            "cores": "4",
+            "hdmi": "true",
             "baud": "9600, 57600",
         },
         username="holder",

@@ -250,6 +250,27 @@ def test_commands_are_answered_as_the_wire_wants_it() -> None:
     in_a_world(story)
 
 
+def test_an_agent_that_stops_leaves_commands_unanswered_rather_than_failed() -> None:
+    async def story(world: World) -> None:
+        await world.begin()
+        world.board.sessions.hold = asyncio.Event()
+        running = asyncio.create_task(world.server.command("dryad.prepare", **PREPARE))
+        await settle()
+        await world.board.agent.close()
+        late = asyncio.create_task(
+            world.server.command("dryad.put_in_maintenance", epoch=[1, 2], msg="x")
+        )
+        await settle()
+        assert not running.done()
+        assert not late.done()
+        for call in (running, late):  # as the link does when it is closed
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    in_a_world(story)
+
+
 def test_a_refused_registration_says_one_line_and_is_tried_again_slower_and_slower(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

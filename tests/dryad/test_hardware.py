@@ -111,13 +111,20 @@ def test_a_kernel_that_does_not_tell_its_memory_is_not_ill(tmp_path: Path, text:
     assert asyncio.run(host.look())["memory"].ok
 
 
-@pytest.mark.parametrize("banner", [b"", b"HTTP/1.1 400\r\n"])
+@pytest.mark.parametrize("banner", [b"HTTP/1.1 400\r\n", b"220 ready\r\n"])
 def test_sessions_that_do_not_answer_are_a_fault(tmp_path: Path, banner: bytes) -> None:
     host = Host(tmp_path)
     host.banner = banner
     assert not asyncio.run(host.look())["ssh"].ok
     assert len(host.faults) == 1
     assert host.faults[0].startswith("ssh: ")
+
+
+def test_sessions_that_hang_up_since_nobody_is_let_in_are_well(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.banner = b""
+    assert asyncio.run(host.look())["ssh"].ok
+    assert host.faults == []
 
 
 def test_a_port_that_nobody_listens_on_is_a_fault(tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ def test_the_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with child:
         assert child.stdout is not None
@@ -164,9 +166,9 @@ class Farm:
 
     async def until_idle(self, count: int) -> dict[str, WorkerInfo]:
         return await self.until(
-            lambda found: [one.state for one in found.values() if one.online].count(
-                WorkerState.IDLE
-            ) == count
+            lambda found: (
+                [one.state for one in found.values() if one.online].count(WorkerState.IDLE) == count
+            )
         )
 
 
@@ -253,7 +255,8 @@ def test_what_an_admin_did_stands_after_a_restart_but_our_own_change_of_caps_is_
             async with simulation(Order(1, data, {"arch": "x"})) as lines:
                 await farm.until(lambda found: bool(lines) and found[uuid].online)
                 assert (await farm.workers())[uuid].state in (
-                    WorkerState.MAINTENANCE, WorkerState.BUSY,
+                    WorkerState.MAINTENANCE,
+                    WorkerState.BUSY,
                 )
             async with simulation(Order(1, data, {"arch": "y"})):
                 assert set(await farm.until_idle(1)) == {uuid}
@@ -284,9 +287,16 @@ def test_a_simulation_ends_with_its_standard_input(tmp_path: Path) -> None:
         data = tmp_path / "data"
         async with farm_at(data) as farm:
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "dryad", "simulate", "--data", str(data),
+                sys.executable,
+                "-m",
+                "dryad",
+                "simulate",
+                "--data",
+                str(data),
                 "--exit-with-stdin",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={**os.environ},
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env={**os.environ},
             )
             assert child.stdin is not None
             assert child.stdout is not None
