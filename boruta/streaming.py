@@ -7,6 +7,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from boruta.sshlink import LinkBroken
+
 if TYPE_CHECKING:
     import asyncssh
 
@@ -35,9 +37,16 @@ async def joined(
 
 async def _pump(reader: asyncssh.SSHReader[bytes], sink: BinaryIO) -> None:
     loop = asyncio.get_running_loop()
-    while data := await reader.read(CHUNK):
+    while data := await _read(reader):
         # A pipe that nobody reads blocks a thread, never the loop.
         await loop.run_in_executor(None, _write, sink, data)
+
+
+async def _read(reader: asyncssh.SSHReader[bytes]) -> bytes:
+    try:
+        return await reader.read(CHUNK)
+    except ConnectionError as error:
+        raise LinkBroken("the connection ended before the command did") from error
 
 
 def _write(sink: BinaryIO, data: bytes) -> None:
