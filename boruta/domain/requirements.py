@@ -239,7 +239,9 @@ def _split_word(word: str) -> tuple[str, str]:
 def _parsed(key: str, text: str) -> Requirement:
     value = text.strip()
     if value in (PRESENT, ABSENT):
-        return Requirement(key, value, negated=value == ABSENT)
+        if text != value:
+            raise _Malformed(f"want {value} without spaces")
+        return Requirement(key, text, negated=text == ABSENT)
     if value.startswith((">=", "<=")):
         bound = value[2:].strip()
         if not _IS_NUMBER.fullmatch(bound):

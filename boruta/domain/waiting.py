@@ -119,9 +119,11 @@ def _busy(coming: Sequence[WorkerInfo], free: int, place: int) -> tuple[str, str
     if not running:
         what = "board is" if preparing == 1 else "boards are"
         return "preparing", f"{preparing} fitting {what} being prepared"
-    text = f"{_count(running, 'fitting board')} held by others"
     if preparing:
-        text += f", {preparing} being prepared"
+        text = f"{running} of {running + preparing} fitting boards held by others, "
+        text += f"{preparing} being prepared"
+    else:
+        text = f"{_count(running, 'fitting board')} held by others"
     if place > 1:
         text += f"; {_count(place - 1, 'request')} ahead"
     return "all_busy", text
