@@ -70,10 +70,12 @@ async def reserve(
         left = None if until is None else max(0.0, until - loop.time())
         return await _take(client, req_id, left, owned=True)
     except TimedOut as late:
+        if timeout is None or "state" in late.details:
+            raise  # the request's own deadline passed, and ended it
         why = await _why_waiting(client.requests, req_id)
         await release(client.requests, req_id, bound)
         raise TimedOut(
-            f"no board in {timeout or 0.0:g} s{why}; request {req_id} is given up",
+            f"no board in {timeout:g} s{why}; request {req_id} is given up",
             **{**late.details, "id": req_id},
         ) from None
     except BaseException:

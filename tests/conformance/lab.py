@@ -154,9 +154,14 @@ class Lab:
         self, name: str = "alice", *, role: Role = Role.USER, groups: Sequence[str] = ()
     ) -> Party:
         """A user who has just come in."""
-        client = self.way.client(Caller(name, role, tuple(groups), secrets.token_bytes(16)))
+        client = self.way.client(self.front_caller(name, role, groups))
         self._clients.append(client)
         return Party(name, client.requests, client.workers)
+
+    @staticmethod
+    def front_caller(name: str, role: Role = Role.USER, groups: Sequence[str] = ()) -> Caller:
+        """Who comes in, with a session of his own."""
+        return Caller(name, role, tuple(groups), secrets.token_bytes(16))
 
     # --- boards
     def register(self, uuid: WorkerUUID, **caps: str) -> FakeDryad:
