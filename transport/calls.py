@@ -151,8 +151,8 @@ class UserCalls:
             own = self._closes.is_own(self._caller, req_id, self._connection)
             if not own or error.details.get("reason_code", "closed") not in _OWN_EFFECT:
                 raise
-        else:
-            self._closes.done(self._caller, req_id, self._connection)
+        # Also if it was sent again: it finds its effect once over each connection.
+        self._closes.done(self._caller, req_id, self._connection)
         return {}
 
     async def _update(self, body: Body) -> Body:

@@ -57,7 +57,7 @@ class Link:
         on_notice: takes the server's notices, heartbeats apart.
         on_up: called after each hello with its reply; other calls wait until it is done. If it
             raises, the connection is given up and the next one is tried.
-        on_down: a connection that was up is over.
+        on_down: a connection whose hello was answered is over.
         beat_body: the body of a heartbeat.
         max_attempts: so many failures in a row end it; None: it tries for ever.
         clock: monotonic seconds; the loop's by default.
@@ -96,7 +96,7 @@ class Link:
         self.on_notice: list[Callable[[str, dict[str, Any]], None]] = (
             [on_notice] if on_notice else []
         )
-        self._on_down = on_down
+        self.on_down: list[Callable[[BorutaError], None]] = [on_down] if on_down else []
         self._beat_body = beat_body
         self._max_attempts = max_attempts
         self._given_clock = clock
@@ -160,10 +160,9 @@ class Link:
         if self._given_up is not None:
             raise type(self._given_up)(self._given_up.message, **self._given_up.details)
         loop, greeting = asyncio.get_running_loop(), _greeting.get()
-        until = None if timeout is None else self._now() + timeout
         pending = Pending(
-            kind, checked, known.reply, sent_again(kind, checked), until, loop.create_future(),
-            on_reply,
+            kind, checked, known.reply, sent_again(kind, checked), self._now(),
+            loop.create_future(), on_reply,
         )
         timer = None if timeout is None else loop.call_later(timeout, self._too_late, pending)
         try:
@@ -310,14 +309,21 @@ class Link:
             self._settle_openers(None)
             if not line.leaving:
                 self._outstanding.opened(line)
-            error = await line.over
+            return await line.over
         finally:
-            was_up, self._open, self._line = self._open, False, None
+            was_up, self._open, self._line = self._line is not None, False, None
+            error = line.why
             line.close()
             self._outstanding.lost(line)
-        if was_up and self._on_down is not None:
-            self._on_down(error)
-        return error
+            if was_up and not self._closed:
+                self._went_down(error)
+
+    def _went_down(self, error: BorutaError) -> None:
+        for on_down in self.on_down:
+            try:
+                on_down(error)
+            except Exception:
+                log.exception("on_down_failed")
 
     async def _greet(self, line: Lifeline) -> None:
         for on_up in self.on_up:

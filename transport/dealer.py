@@ -32,6 +32,7 @@ _EVENTS: Final = (
     | zmq.EVENT_CLOSED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -93,6 +94,8 @@ class Connection:
         self._on_over = on_over
         self._over = False
         self._connected = False
+        self._met = False  # the handshake is done
+        self._with_keys = keys is not None
         self.local_host = ""
         context = sockets.shared_context()
         socket = context.socket(zmq.DEALER)
@@ -171,6 +174,8 @@ class Connection:
             self._connected = True
             here = sockets.local_of(value)
             self.local_host = "" if here is None else here[0]
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._met = True
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self._end(NotPermitted(f"the server at {url} does not admit this key", server=url))
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
@@ -179,20 +184,25 @@ class Connection:
             else:
                 text = f"{url} does not speak our protocol, or has another key than server_key"
             self._end(NotPermitted(text, server=url))
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            self._end(
-                HandshakeCut(
-                    f"{url} ended the handshake: it has another key than server_key, is no Boruta "
-                    "server, or was just stopped",
-                    server=url,
-                )
-            )
+        elif not self._connected:
+            self._end(Unreachable(f"nothing answers at {url}", server=url))
+        elif not self._met:
+            self._end(self._handshake_cut())
         else:
             self.drain_all()  # the last words count
-            if self._connected:
-                self._end(Unreachable(f"the connection to {url} was lost", server=url))
-            else:
-                self._end(Unreachable(f"nothing answers at {url}", server=url))
+            self._end(Unreachable(f"the connection to {url} was lost", server=url))
+
+    def _handshake_cut(self) -> HandshakeCut:
+        what = (
+            "it has another key than server_key"
+            if self._with_keys
+            else "one side uses keys and the other does not (--insecure)"
+        )
+        return HandshakeCut(
+            f"{self._address.url} ended the handshake: {what}, or it is no Boruta server, or it "
+            "was just stopped",
+            server=self._address.url,
+        )
 
     def _end(self, error: BorutaError) -> None:
         if not self._over:

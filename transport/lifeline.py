@@ -54,6 +54,13 @@ class Lifeline:
         """The near address."""
         return "" if self._connection is None else self._connection.local_host
 
+    @property
+    def why(self) -> BorutaError:
+        """Why it is over."""
+        if self.over.done() and not self.over.cancelled():
+            return self.over.result()
+        return Unreachable(f"the connection to {self._address.url} was given up")
+
     # --- begin
     async def hello(
         self, keys: KeyPair | None, attempt: int, said: dict[str, Any]

@@ -34,7 +34,7 @@ class Pending:
     body: dict[str, Any]
     check: Check
     again: bool
-    until: float | None
+    made_at: float
     answer: asyncio.Future[dict[str, Any]]
     on_reply: Callable[[dict[str, Any]], None] | None = None
     sent: int = 0
@@ -161,8 +161,9 @@ class Outstanding:
 
     def _send(self, pending: Pending, line: Lifeline) -> None:
         body = pending.body
-        if pending.sent and pending.until is not None and "timeout_s" in body:
-            body = {**body, "timeout_s": max(0.0, pending.until - self._clock())}
+        if "timeout_s" in body:
+            left = body["timeout_s"] - (self._clock() - pending.made_at)
+            body = {**body, "timeout_s": max(0.0, left)}
         pending.sent += 1
         pending.over = line
         self._in_flight += 1

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from boruta.domain.changes import Change, Gap, RequestChanged
-from boruta.domain.errors import BorutaError
+from boruta.domain.errors import BorutaError, Busy
 from boruta.domain.types import ReqID, WorkerUUID
 from transport.client import Link
 from transport.maps import change_from
 
 log = logging.getLogger("boruta.link")
+_RESUME_AFTER_S: Final = 5.0
 
 
 class Watch:
@@ -62,12 +64,13 @@ class RemoteFeed:
         self._link = link
         self._watches: list[Watch] = []
         self._seq: str | None = None
-        # After a reconnect the server's catching up begins at its reply: what comes before is
-        # in it again.
-        self._resuming = False
+        # From the reply to `events.subscribe` to the end of the connection. What the server says
+        # before, after a reconnect, is in its catching up again.
+        self._live = False
         self._tasks: set[asyncio.Task[None]] = set()
         link.on_notice.append(self._noticed)
         link.on_up.append(self._came_up)
+        link.on_down.append(self._went_down)
 
     async def subscribe(
         self,
@@ -85,7 +88,9 @@ class RemoteFeed:
         watch = Watch(self, deliver, kinds, requests, workers)
         self._watches.append(watch)
         try:
-            reply = await self._link.call("events.subscribe", self._wanted())
+            reply = await self._link.call(
+                "events.subscribe", self._wanted(), on_reply=self._subscribed
+            )
         except BaseException:
             watch.close()
             raise
@@ -107,25 +112,36 @@ class RemoteFeed:
         if not self._watches:
             self._seq = None
             return
+        try:
+            await self._resume()
+        except Busy as error:
+            # Its key has too many elsewhere; what it missed meanwhile it gets then.
+            log.warning("subscription_waits: %s", error)
+            self._do(self._resume_later())
+
+    async def _resume(self) -> None:
         body = self._wanted()
         if self._seq is not None:
             body["after_seq"] = self._seq
-        self._resuming = True
-        try:
-            reply = await self._link.call("events.subscribe", body, on_reply=self._resumed)
-        except BorutaError as error:
-            log.warning("subscription_lost: %s", error)
-            return
-        finally:
-            self._resuming = False
+        reply = await self._link.call("events.subscribe", body, on_reply=self._subscribed)
         if self._seq is None:
             self._seq = reply["seq"]
 
-    def _resumed(self, _: dict[str, Any]) -> None:
-        self._resuming = False
+    async def _resume_later(self) -> None:
+        with contextlib.suppress(BorutaError):  # the next connection resumes by itself
+            while self._watches and self._link.connected and not self._live:
+                await asyncio.sleep(_RESUME_AFTER_S)
+                with contextlib.suppress(Busy):
+                    await self._resume()
+
+    def _subscribed(self, _: dict[str, Any]) -> None:
+        self._live = True
+
+    def _went_down(self, _: BorutaError) -> None:
+        self._live = False
 
     def _noticed(self, kind: str, body: dict[str, Any]) -> None:
-        if self._resuming or kind not in ("event", "event_gap"):
+        if not self._live or kind not in ("event", "event_gap"):
             return
         change = change_from(kind, body)
         self._seq = change.seq
@@ -142,9 +158,16 @@ class RemoteFeed:
             return
         self._seq = None
         with contextlib.suppress(RuntimeError):  # no loop runs: nothing is left to tell
-            task = asyncio.get_running_loop().create_task(self._end())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._do(self._end())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        except RuntimeError:
+            work.close()
+            raise
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _end(self) -> None:
         if self._watches:

@@ -63,6 +63,8 @@ class FakeFront:
         self.registrations: list[tuple[Registration, Any]] = []
         self.prolonged: dict[str, Prolonged] = {}
         self.hold_register: asyncio.Event | None = None
+        self.hold_close: asyncio.Event | None = None
+        self.hold_check: asyncio.Event | None = None
         self.hold_new: asyncio.Event | None = None
         self.watchers: list[FakeWatch] = []
         self.seq = 0
@@ -214,6 +216,8 @@ class FakeRequests:
             )
         self.front.infos[req_id] = replace(info, state=ReqState.CANCEL)
         self.front.told("closed", req_id)
+        if self.front.hold_close is not None:
+            await self.front.hold_close.wait()
 
     async def update_request(self, req_info: ReqInfo) -> None:
         info = self._get(req_info.id)
@@ -273,6 +277,9 @@ class FakeWorkers:
         self.front.told("set_groups", uuid, tuple(groups))
 
     async def check(self, uuid: str) -> tuple[Check, ...]:
+        self.front.told("check", uuid)
+        if self.front.hold_check is not None:
+            await self.front.hold_check.wait()
         return (Check("disk", ok=True, detail="12 GiB free"), Check("card", ok=False))
 
     async def deregister(self, uuid: str) -> None:
@@ -315,6 +322,25 @@ class Place:
     admitted: dict[str, Caller]
     insecure: bool
     links: list[Link] = field(default_factory=list)
+
+    async def restart(self, *, pause: bool = False, grace_s: float = 0.1) -> None:
+        """Another life of the server on the same port, over the same engine."""
+        url = self.server.url
+        await self.server.stop(grace_s)
+        if not pause:
+            self.start_again(url)
+
+    def start_again(self, url: str) -> None:
+        """The same address, keys and engine."""
+        self.server = make_server(
+            self.front, self.keys, self.admitted, bind=url, insecure=self.insecure
+        )
+        self.server.start()
+
+    def cut_all(self) -> None:
+        """Every connection breaks."""
+        for peer in self.server._router.peers:
+            self.server._router.cut(peer, "a test")
 
     @property
     def address(self) -> Address:
