@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import secrets
-import shlex
 import subprocess
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
@@ -15,7 +13,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
 
 from boruta.domain.errors import (
-    BadRequest,
     BoardLost,
     BorutaError,
     NotFoundError,
@@ -24,6 +21,8 @@ from boruta.domain.errors import (
 )
 from boruta.domain.types import AccessInfo, Prolonged, ReqID, ReqInfo, WorkerUUID
 from boruta.opening import Opening
+from boruta.shell_line import shell_line
+from boruta.watching import lost
 
 if TYPE_CHECKING:
     from boruta.aio import Client
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 REASON_WITHIN_S: Final = 3.0  # after a broken connection: how long the server may take to say why
 CANCEL_WITHIN_S: Final = 5.0  # for what is under way to let go
-_ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Reservation:
@@ -112,7 +110,7 @@ class Reservation:
         """
         from boruta.sshlink import Overdue
 
-        line = _shell_line(cmd, env)
+        line = shell_line(cmd, env)
         data = input.encode() if isinstance(input, str) else input
         try:
             done = await self._guard(self._ssh().run(line, data, timeout), "a command ran")
@@ -151,7 +149,7 @@ class Reservation:
         Raises:
             BoardLost: the board was lost meanwhile.
         """
-        line = _shell_line(cmd, env)
+        line = shell_line(cmd, env)
         out = sys.stdout.buffer if stdout is None else stdout
         err = sys.stderr.buffer if stderr is None else stderr
         return await self._guard(self._ssh().stream(line, stdin, out, err), "a command ran")
@@ -338,31 +336,5 @@ class Reservation:
         )
 
 
-def lost(info: ReqInfo) -> BoardLost:
-    """Why a request that ended does not hold its board any more."""
-    worker = "" if info.job is None else info.job.worker_uuid
-    return BoardLost(
-        f"request {info.id} is {info.state.value} and holds board {worker} no more: {info.reason}",
-        request=info.id,
-        worker=worker,
-        state=info.state.value,
-        reason_code=info.reason_code,
-    )
-
-
 def _text(output: bytes) -> str:
     return output.decode("utf-8", "replace")
-
-
-def _shell_line(cmd: str | Sequence[str], env: Mapping[str, str] | None) -> str:
-    line = cmd if isinstance(cmd, str) else shlex.join(cmd)
-    # sshd passes on only the variables that its config names; a shell takes them all.
-    for name, value in reversed(list((env or {}).items())):
-        if not _ENV_NAME.fullmatch(name):
-            raise BadRequest(f"env: {name!r} is no name of a variable")
-        line = f"export {name}={shlex.quote(value)}; {line}"
-    if not line.strip():
-        raise BadRequest("cmd: there is nothing to run")
-    if "\0" in line:
-        raise BadRequest("cmd: a NUL character cannot be passed to a shell")
-    return line

@@ -21,7 +21,8 @@ from boruta.domain.errors import (
 )
 from boruta.domain.interfaces import AsyncRequests
 from boruta.domain.types import AccessInfo, Priority, ReqID, ReqState, UserInfo
-from boruta.holding import Reservation, lost
+from boruta.holding import Reservation
+from boruta.watching import lost
 
 if TYPE_CHECKING:
     from boruta.aio import Client

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from boruta.domain.changes import Change, Gap, RequestChanged
-from boruta.domain.errors import BorutaError, NotFoundError
+from boruta.domain.errors import BoardLost, BorutaError, NotFoundError
 from boruta.domain.interfaces import AsyncRequests, Feed, Subscription
 from boruta.domain.types import ReqID, ReqInfo, WorkerUUID
 
@@ -72,6 +72,8 @@ class Watch:
         self._feed = feed
         self._watched: dict[ReqID, _Watched] = {}
         self._subscription: Subscription | None = None
+        self._covered: frozenset[ReqID] = frozenset()
+        self._subscribing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
 
@@ -94,24 +96,31 @@ class Watch:
         self._watched.clear()
         if self._subscription is not None:
             self._subscription.close()
-            self._subscription = None
+            self._subscription, self._covered = None, frozenset()
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
     async def _subscribe(self) -> None:
+        """One subscription that covers all; the old one ends when the new one stands."""
         if self._feed is None:
             return
-        wanted = tuple(self._watched)
-        try:
-            fresh = await self._feed.subscribe(self._deliver, kinds=KINDS, requests=wanted)
-        except BorutaError:
-            return  # busy or out of reach: polling goes on
-        old, self._subscription = self._subscription, fresh
-        if old is not None:
-            old.close()
-        if not self._watched:
-            self.close()
+        async with self._subscribing:
+            wanted = frozenset(self._watched)
+            if not wanted or (self._subscription is not None and wanted <= self._covered):
+                return
+            try:
+                fresh = await self._feed.subscribe(
+                    self._deliver, kinds=KINDS, requests=sorted(wanted)
+                )
+            except BorutaError:
+                return  # busy or out of reach: it asks meanwhile, and tries again
+            old, self._subscription = self._subscription, fresh
+            self._covered = wanted
+            if old is not None:
+                old.close()
+            if not self._watched:
+                self.close()
 
     def _deliver(self, change: Change) -> None:
         if isinstance(change, RequestChanged):
@@ -133,6 +142,7 @@ class Watch:
                 async with asyncio.timeout(every):
                     await self._look.wait()
             self._look.clear()
+            await self._subscribe()
             for req_id in tuple(self._watched):
                 await self._ask(req_id)
 
@@ -148,3 +158,15 @@ class Watch:
             return  # the server is out of reach; it tells when it is back
         if info.state.ended:
             self._tell(info, "ended")
+
+
+def lost(info: ReqInfo) -> BoardLost:
+    """Why a request that ended does not hold its board any more."""
+    worker = "" if info.job is None else info.job.worker_uuid
+    return BoardLost(
+        f"request {info.id} is {info.state.value} and holds board {worker} no more: {info.reason}",
+        request=info.id,
+        worker=worker,
+        state=info.state.value,
+        reason_code=info.reason_code,
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import socket
 import subprocess
 import threading
@@ -61,6 +63,24 @@ def test_a_sequence_is_one_command_with_its_arguments_quoted() -> None:
     async def story(board: Reservation, *_: object) -> None:
         done = await board.run(["printf", "%s|", "a b", "$HOME", "it's", ""])
         assert done.stdout == "a b|$HOME|it's||"
+
+    held(story)
+
+
+def test_a_stream_passes_bytes_on_as_they_come(tmp_path: Path) -> None:
+    async def story(board: Reservation, *_: object) -> None:
+        out, err = io.BytesIO(), io.BytesIO()
+        reading, writing = os.pipe()
+        os.write(writing, b"in\n")
+        os.close(writing)
+        try:
+            status = await board.stream(
+                ["sh", "-c", "cat; echo $A >&2; exit 5"],
+                stdin=reading, stdout=out, stderr=err, env={"A": "b"},
+            )  # fmt: skip
+        finally:
+            os.close(reading)
+        assert (status, out.getvalue(), err.getvalue()) == (5, b"in\n", b"b\n")
 
     held(story)
 
