@@ -63,6 +63,8 @@ class Link:
         clock: monotonic seconds; the loop's by default.
     """
 
+    _lifeline: type[Lifeline] = Lifeline  # a simulation has one without a socket
+
     def __init__(
         self,
         servers: Sequence[Address],
@@ -297,7 +299,7 @@ class Link:
                 opener.set_exception(error)
 
     async def _one_connection(self, address: Address, attempt: int) -> BorutaError:
-        line = Lifeline(address, self._now, self._gone_s, self._took, self._beat_body)
+        line = self._lifeline(address, self._now, self._gone_s, self._took, self._beat_body)
         try:
             self.hello = await line.hello(self._keys, attempt, self._hello_body)
             self.server_host, self.local_host = address.parts()[0], line.local_host

@@ -71,9 +71,7 @@ class Lifeline:
             BorutaError: why it came to nothing.
         """
         target = await resolved(self._loop, self._address, attempt)
-        self._connection = Connection(
-            self._loop, self._address, target, keys, self._on_frame, self.end
-        )
+        self._connection = self._connect(target, keys)
         answer: asyncio.Future[dict[str, Any] | BorutaError] = self._loop.create_future()
         self.call("hello", {"protocols": list(PROTOCOLS), **said}, answer.set_result)
         await asyncio.wait(
@@ -89,6 +87,9 @@ class Lifeline:
         if self.over.done():
             raise self.over.result()
         raise Unreachable(f"no answer from {self._address.url}", server=self._address.url)
+
+    def _connect(self, target: str, keys: KeyPair | None) -> Connection:
+        return Connection(self._loop, self._address, target, keys, self._on_frame, self.end)
 
     # --- out
     def call(
