@@ -23,7 +23,7 @@ from boruta.domain.commands import (
     PutInMaintenance,
 )
 from boruta.domain.errors import BorutaError, TimedOut
-from boruta.domain.interfaces import DryadPort, Endpoint
+from boruta.domain.ports import DryadPort, Endpoint
 from boruta.domain.rows import JobRow, WorkerRow, Write
 from boruta.domain.types import ReqID, WorkerUUID
 

@@ -15,7 +15,7 @@ from actors.journal import Journal
 from actors.messages import Gone, MatcherMessage, PermitGranted, RequestMessage, WorkerMessage
 from actors.runtime import Dispatcher
 from boruta.domain import defaults
-from boruta.domain.interfaces import Access, DryadPort, Store
+from boruta.domain.ports import Access, DryadPort, Store
 from boruta.domain.request import Limits
 from boruta.domain.rows import Remove, RequestRow
 from boruta.domain.types import ReqID, WorkerState, WorkerUUID

@@ -11,7 +11,7 @@ from actors.workers_api import SuperviserApi, WorkersApi
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import Busy
-from boruta.domain.interfaces import DryadPort, Feed, Subscription
+from boruta.domain.ports import DryadPort, Feed, Subscription
 from boruta.domain.types import Caller, ReqID, ReqState, Role, WorkerUUID
 
 KEY_REMOVAL = Caller("an admin, who removed the key", Role.ADMIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boruta.domain.interfaces import Store
+from boruta.domain.ports import Store
 from boruta.domain.rows import Conflict, Transaction
 
 

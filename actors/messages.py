@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from boruta.domain.commands import Registration
-from boruta.domain.interfaces import DryadPort
+from boruta.domain.ports import DryadPort
 from boruta.domain.rows import JobRow, RequestRow, WorkerRow
 from boruta.domain.types import Caller, Groups, ReqID, ReqInfo, Role, WorkerState, WorkerUUID
 

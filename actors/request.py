@@ -26,12 +26,7 @@ from actors.messages import (
 from actors.request_shell import RequestShell
 from actors.runtime import Future
 from boruta.domain import defaults, policy, request
-from boruta.domain.errors import (
-    BorutaError,
-    Busy,
-    TimedOut,
-    Unreachable,
-)
+from boruta.domain.errors import BorutaError, Busy, TimedOut, Unreachable
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.states import ReqEvent
 from boruta.domain.types import Caller, ReqInfo, ReqState

@@ -19,11 +19,7 @@ from actors.messages import (
 )
 from actors.runtime import Future, TimerHandle
 from boruta.domain import defaults, request
-from boruta.domain.errors import (
-    ActionRefused,
-    BorutaError,
-    InternalLogicError,
-)
+from boruta.domain.errors import ActionRefused, BorutaError, InternalLogicError
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.states import ReqEvent
 from boruta.domain.types import ReqID, ReqInfo, ReqState

@@ -13,7 +13,7 @@ from actors.runtime import Dispatcher, TimerHandle
 from actors.sessions import Sessions
 from actors.worker import WorkerActor
 from boruta.domain import defaults, request
-from boruta.domain.interfaces import Access, Store
+from boruta.domain.ports import Access, Store
 from boruta.domain.rows import RequestRow, Write
 from boruta.domain.states import ReqEvent
 from boruta.domain.types import ReqID, WorkerUUID

@@ -33,13 +33,8 @@ from actors.runtime import Future
 from actors.worker_shell import WorkerShell
 from boruta.domain import defaults, policy, request, worker
 from boruta.domain.commands import Checks, CommandReply, Healthcheck, Registered
-from boruta.domain.errors import (
-    BorutaError,
-    InternalLogicError,
-    StaleEpoch,
-    Unreachable,
-)
-from boruta.domain.interfaces import Endpoint
+from boruta.domain.errors import BorutaError, InternalLogicError, StaleEpoch, Unreachable
+from boruta.domain.ports import Endpoint
 from boruta.domain.rows import Conflict, JobRow, Remove, RequestRow, WorkerRow, Write
 from boruta.domain.types import ReqState, WorkerState
 

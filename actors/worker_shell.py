@@ -19,10 +19,7 @@ from actors.messages import (
 )
 from actors.runtime import Future
 from boruta.domain import defaults, worker
-from boruta.domain.errors import (
-    InternalLogicError,
-    NotFoundError,
-)
+from boruta.domain.errors import InternalLogicError, NotFoundError
 from boruta.domain.rows import Conflict, JobRow, WorkerRow, Write
 from boruta.domain.types import WorkerInfo, WorkerState, WorkerUUID
 

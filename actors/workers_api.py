@@ -16,10 +16,9 @@ from actors.messages import (
 )
 from boruta.domain import listing, policy, requirements, worker
 from boruta.domain.commands import Registered, Registration
-from boruta.domain.errors import (
-    NotFoundError,
-)
-from boruta.domain.interfaces import DryadPort, WorkerListFilter
+from boruta.domain.errors import NotFoundError
+from boruta.domain.interfaces import WorkerListFilter
+from boruta.domain.ports import DryadPort
 from boruta.domain.types import (
     Check,
     ListInfo,

@@ -20,7 +20,8 @@ from boruta.delegating import Delegating
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import BadRequest, ShuttingDown
-from boruta.domain.interfaces import AsyncRequests, AsyncWorkers, Subscription
+from boruta.domain.interfaces import AsyncRequests, AsyncWorkers
+from boruta.domain.ports import Subscription
 from boruta.domain.types import (
     Priority,
     ReqID,

@@ -18,7 +18,8 @@ from boruta import aio
 from boruta.blocking import BlockingRequests, BlockingWorkers
 from boruta.domain import defaults
 from boruta.domain.changes import Change
-from boruta.domain.interfaces import AsyncRequests, AsyncWorkers, Feed, Subscription
+from boruta.domain.interfaces import AsyncRequests, AsyncWorkers
+from boruta.domain.ports import Feed, Subscription
 from boruta.domain.types import Priority, ReqID, WorkerUUID
 from boruta.loops import LoopThread
 from boruta.watching import LocalFeed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change, Gap
-from boruta.domain.interfaces import Subscription
+from boruta.domain.ports import Subscription
 
 if TYPE_CHECKING:
     from boruta.loops import LoopThread

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from boruta.client import Client
     from boruta.config import ServerConfig
     from boruta.delivery import Delivery, Subscribed
-    from boruta.domain.interfaces import Subscription
+    from boruta.domain.ports import Subscription
     from boruta.refs import FarmActors
     from boruta.reservation import Reservation
     from boruta.serving import Running

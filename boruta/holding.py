@@ -12,13 +12,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
 
-from boruta.domain.errors import (
-    BoardLost,
-    BorutaError,
-    NotFoundError,
-    ShuttingDown,
-    Unreachable,
-)
+from boruta.domain.errors import BoardLost, BorutaError, NotFoundError, ShuttingDown, Unreachable
 from boruta.domain.types import AccessInfo, Prolonged, ReqID, ReqInfo, WorkerUUID
 from boruta.opening import Opening
 from boruta.shell_line import shell_line

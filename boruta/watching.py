@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from boruta.domain.changes import Change, Gap, RequestChanged
 from boruta.domain.errors import BoardLost, BorutaError, NotFoundError
-from boruta.domain.interfaces import AsyncRequests, Feed, Subscription
+from boruta.domain.interfaces import AsyncRequests
+from boruta.domain.ports import Feed, Subscription
 from boruta.domain.types import ReqID, ReqInfo, WorkerUUID
 
 POLL_S: Final = 10.0  # a net under the feed: nothing said in time is asked for

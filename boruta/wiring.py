@@ -15,7 +15,7 @@ from actors.front import EngineFront
 from actors.runtime import LoopDispatcher
 from actors.system import System
 from boruta.config import ServerConfig
-from boruta.domain.interfaces import Store
+from boruta.domain.ports import Store
 from boruta.domain.request import Limits
 from boruta.domain.types import Caller
 from boruta.store.memory import MemoryStore

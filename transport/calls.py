@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from boruta.domain import defaults
 from boruta.domain.errors import ActionRefused, Busy
-from boruta.domain.interfaces import Front
 from boruta.domain.listing import RequestFilter, WorkerFilter
+from boruta.domain.ports import Front
 from boruta.domain.types import Caller, ListDirection, ReqID, ReqInfo, UserInfo
 from transport import maps
 from transport.codec import pack

@@ -12,8 +12,9 @@ from typing import Any, Final, TypeAlias
 
 import msgpack
 
+from boruta.domain.codes import error_from
 from boruta.domain.defaults import FRAME_BYTES
-from boruta.domain.errors import BadFrame, BadRequest, BorutaError, TooLarge, error_from
+from boruta.domain.errors import BadFrame, BadRequest, BorutaError, TooLarge
 
 VERSION: Final = 1
 _MOST_ITEMS: Final = 1000  # of an array or a map; 1 MB of 0x80 is 70 MB of objects otherwise

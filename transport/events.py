@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from boruta.domain.changes import Change, Gap
 from boruta.domain.errors import BorutaError
-from boruta.domain.interfaces import Feed, Subscription
+from boruta.domain.ports import Feed, Subscription
 from transport.codec import Notice, encode
 from transport.maps import change_map
 

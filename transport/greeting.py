@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from boruta.domain import defaults
 from boruta.domain.errors import BadRequest, BorutaError, NotPermitted, UnsupportedProtocol
-from boruta.domain.interfaces import Front
+from boruta.domain.ports import Front
 from boruta.domain.types import Caller, Role
 from transport.addresses import Network
 from transport.calls import Acquires, Answer, Body, Closes, UserCalls

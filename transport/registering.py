@@ -9,7 +9,7 @@ from typing import Any
 
 from boruta.domain import defaults
 from boruta.domain.errors import ActionRefused, NotPermitted, Unreachable, UUIDInUse
-from boruta.domain.interfaces import DryadPort, Front
+from boruta.domain.ports import DryadPort, Front
 from boruta.domain.types import WorkerUUID
 from transport import agent_maps
 from transport.addresses import Network, dialled

@@ -8,14 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from boruta.domain import defaults
-from boruta.domain.errors import (
-    BorutaError,
-    Busy,
-    HelloRequired,
-    InternalLogicError,
-    UnknownType,
-)
-from boruta.domain.interfaces import Front
+from boruta.domain.errors import BorutaError, Busy, HelloRequired, InternalLogicError, UnknownType
+from boruta.domain.ports import Front
 from boruta.domain.types import Caller
 from transport.addresses import parse_networks
 from transport.codec import Call, Notice, encode

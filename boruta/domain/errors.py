@@ -26,7 +26,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 
 class BorutaError(Exception):
@@ -310,44 +310,3 @@ class Busy(Unavailable):
 
 class InternalLogicError(BorutaError):
     """Boruta has detected unexpected behaviour of its own."""
-
-
-def _leaves(kind: type[BorutaError]) -> list[type[BorutaError]]:
-    found = [kind]
-    for sub in kind.__subclasses__():
-        found += _leaves(sub)
-    return found
-
-
-def _by_code() -> dict[str, type[BorutaError]]:
-    # A code that several classes share means the most specific one that stands for it alone.
-    table: dict[str, type[BorutaError]] = {}
-    for kind in _leaves(BorutaError):
-        if "code" in kind.__dict__ or kind.code not in table:
-            table[kind.code] = kind
-    table.update(
-        bad_request=BadRequest,
-        action_refused=ActionRefused,
-        board_lost=BoardLost,
-        unreachable=Unreachable,
-        bad_frame=BadFrame,
-        internal=InternalLogicError,
-    )
-    return table
-
-
-ERRORS: Final[dict[str, type[BorutaError]]] = _by_code()
-CODES: Final[frozenset[str]] = frozenset(ERRORS)
-
-
-def error_from(code: str, message: str, details: dict[str, object] | None = None) -> BorutaError:
-    """The error that a peer's code stands for; an unknown code is an InternalLogicError.
-
-    Args:
-        code: a stable code, e.g. ``not_found``.
-        message: the text for people.
-        details: plain values, kept as they are.
-    """
-    kind = ERRORS.get(code, InternalLogicError)
-    safe = {str(key): value for key, value in (details or {}).items()}
-    return kind(message, **safe)

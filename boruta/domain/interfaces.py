@@ -1,4 +1,4 @@
-"""The seed's four interfaces, and the ports through which the engine meets the world.
+"""The seed's four interfaces.
 
 `Requests`, `Workers`, `Superviser` and `Dryad` block, as in the seed. Inside, the same methods
 are coroutines (`AsyncRequests`, `AsyncWorkers`), and one facade makes the former of the latter.
@@ -6,20 +6,14 @@ are coroutines (`AsyncRequests`, `AsyncWorkers`), and one facade makes the forme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from boruta.domain.changes import Change
-from boruta.domain.commands import Command, CommandReply, Registered, Registration
-from boruta.domain.errors import BorutaError
-from boruta.domain.rows import Conflict, JobRow, RequestRow, Transaction, WorkerRow
+from boruta.domain.commands import Registered, Registration
 from boruta.domain.types import (
     AccessInfo,
-    Caller,
     Check,
-    Groups,
     ListFilter,
     ListInfo,
     Page,
@@ -33,6 +27,9 @@ from boruta.domain.types import (
     WorkerState,
     WorkerUUID,
 )
+
+if TYPE_CHECKING:
+    from boruta.domain.ports import DryadPort
 
 
 class WorkerListFilter(Protocol):
@@ -209,175 +206,3 @@ class Dryad(Protocol):
     def healthcheck(self) -> tuple[Check, ...]:
         """Tells how the board is."""
         ...
-
-
-class DryadPort(Protocol):
-    """One connection to an agent. Each reply comes back once, by `on_reply`."""
-
-    def send(
-        self,
-        command: Command,
-        within_s: float,
-        on_reply: Callable[[CommandReply | BorutaError], None],
-    ) -> None:
-        """Sends `command`.
-
-        No answer within `within_s` is a TimedOut, a lost connection an Unreachable.
-        """
-        ...
-
-    def ping(self, within_s: float, on_reply: Callable[[bool], None]) -> None:
-        """Asks for a sign of life."""
-        ...
-
-    def cut(self, reason: str) -> None:
-        """Ends the connection."""
-        ...
-
-
-class Subscription(Protocol):
-    """Who watches changes."""
-
-    def close(self) -> None:
-        """Ends it."""
-        ...
-
-
-class Feed(Protocol):
-    """Changes for those who watch."""
-
-    def subscribe(
-        self,
-        deliver: Callable[[Change], None],
-        *,
-        kinds: Sequence[str] | None = None,
-        requests: Sequence[ReqID] | None = None,
-        workers: Sequence[WorkerUUID] | None = None,
-        after_seq: str | None = None,
-    ) -> tuple[str, Subscription]:
-        """Delivers each change from now (or from after `after_seq`) on; the present seq."""
-        ...
-
-
-class Front(Protocol):
-    """The engine as the transport sees it: ports made for one caller, and news of connections."""
-
-    def requests(self, caller: Caller, reached_at: str = "") -> AsyncRequests:
-        """Requests as `caller` may use them; `reached_at` is the host by which he came."""
-        ...
-
-    def workers(self, caller: Caller) -> AsyncWorkers:
-        """Workers as `caller` may use them."""
-        ...
-
-    def superviser(self, caller: Caller) -> AsyncSuperviser:
-        """The superviser, for a worker's key."""
-        ...
-
-    def feed(self, caller: Caller) -> Feed:
-        """Changes that `caller` may see."""
-        ...
-
-    def session_opened(self, caller: Caller) -> bool:
-        """A client's session has a connection; whether what it held was kept."""
-        ...
-
-    def session_lost(self, caller: Caller) -> None:
-        """A client's session has no connection now; its lease begins to run."""
-        ...
-
-    def worker_lost(self, uuid: WorkerUUID, port: DryadPort) -> None:
-        """An agent's connection is gone."""
-        ...
-
-    def worker_heard(self, uuid: WorkerUUID, port: DryadPort) -> None:
-        """An agent gave a sign of life."""
-        ...
-
-    def info(self) -> Mapping[str, object]:
-        """Plain facts for `server.info`."""
-        ...
-
-
-class Clock(Protocol):
-    """Time is a port."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        ...
-
-    def utcnow(self) -> datetime:
-        """Aware UTC, advanced by the monotonic clock."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a tunnel listens on the server."""
-
-    host: str
-    port: int
-
-
-class Access(Protocol):
-    """Ways to a board: a port is reserved before the claim, opened after it, closed with it."""
-
-    def reserve(self) -> Endpoint:
-        """Takes a port; connections are refused until `open`."""
-        ...
-
-    def open(self, endpoint: Endpoint, target: str, *, label: str) -> None:
-        """Forwards to `target` (host:port) from now on."""
-        ...
-
-    def close(self, endpoint: Endpoint) -> None:
-        """Gives the port back and cuts every connection; idempotent."""
-        ...
-
-
-class Store(Protocol):
-    """What outlives the process. Each call is one blocking transaction.
-
-    `survives` says whether a restart finds anything.
-    """
-
-    survives: bool
-
-    def next_request(self) -> ReqID:
-        """An id that never comes again."""
-        ...
-
-    def next_seq(self) -> int:
-        """A place at the queue's end."""
-        ...
-
-    def commit(self, transaction: Transaction) -> Conflict | None:
-        """Applies all of it, or nothing and tells the first row that stood in the way."""
-        ...
-
-    def request(self, req_id: ReqID) -> RequestRow | None:
-        """The request's row."""
-        ...
-
-    def job(self, req_id: ReqID) -> JobRow | None:
-        """The request's job."""
-        ...
-
-    def worker(self, uuid: WorkerUUID) -> WorkerRow | None:
-        """The worker's row."""
-        ...
-
-    def by_token(self, owner: str, token: str) -> RequestRow | None:
-        """The live request that this owner made with this token."""
-        ...
-
-    def requests(self) -> Sequence[RequestRow]:
-        """All requests, by id."""
-        ...
-
-    def workers(self) -> Sequence[WorkerRow]:
-        """All workers, by uuid."""
-        ...
-
-
-GroupsLike = Groups | Sequence[str]

@@ -13,12 +13,7 @@ from typing import Final
 
 from boruta.domain import defaults
 from boruta.domain.commands import KeptJob, Registration
-from boruta.domain.errors import (
-    FailRefused,
-    StateNotAllowed,
-    UUIDInUse,
-    WorkerNotRemovable,
-)
+from boruta.domain.errors import FailRefused, StateNotAllowed, UUIDInUse, WorkerNotRemovable
 from boruta.domain.rows import JobRow, WorkerRow
 from boruta.domain.states import WorkerEvent, worker_after
 from boruta.domain.types import Groups, ReqID, WorkerInfo, WorkerState

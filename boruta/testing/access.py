@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from boruta.domain.errors import Busy
-from boruta.domain.interfaces import Endpoint
+from boruta.domain.ports import Endpoint
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ import pickle
 import pytest
 
 from boruta.domain import errors
-from boruta.domain.errors import CODES, ERRORS, BorutaError, error_from
+from boruta.domain.codes import CODES, ERRORS, error_from
+from boruta.domain.errors import BorutaError
 
 CONTRACT = {
     2: "bad_request bad_caps priority_out_of_bounds time_range_illegal deadline_past bad_time "

@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boruta.domain.codes import CODES, error_from
 from boruta.domain.defaults import FRAME_BYTES
 from boruta.domain.errors import (
-    CODES,
     BadRequest,
     BorutaError,
     InternalLogicError,
     NotFoundError,
     TooLarge,
-    error_from,
 )
 from tests.transport.values import FIXED, NOON, bodies, plain, raw, said, words
 from transport import codec

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from boruta.domain import defaults
-from boruta.domain.errors import CODES, ERRORS
+from boruta.domain.codes import CODES, ERRORS
 from boruta.domain.types import ReqState, WorkerState
 from tests.transport import doc_page
 from tests.transport.doc_page import Vector

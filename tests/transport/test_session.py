@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boruta.domain.defaults import BAD_FRAMES, FRAME_BYTES, SLEEP_GAP_S
-from boruta.domain.errors import (
-    BorutaError,
-    NotFoundError,
-    TimedOut,
-    TooLarge,
-    Unreachable,
-)
+from boruta.domain.errors import BorutaError, NotFoundError, TimedOut, TooLarge, Unreachable
 from tests.transport.values import FIXED
 from transport.codec import Call, ErrorReply, Notice, Reply, decode, encode
 from transport.session import HEARTBEAT, Bad, Conversation, Ticks

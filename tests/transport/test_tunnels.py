@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from boruta.domain.interfaces import Access
+from boruta.domain.ports import Access
 from tests.transport.tunnel_rig import (
     HERE,
     Run,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from boruta.domain.interfaces import Endpoint
+from boruta.domain.ports import Endpoint
 from transport.tunnels.tcp import Tunnels
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]

@@ -12,7 +12,7 @@ from typing import Final
 
 from boruta.domain.defaults import TUNNEL_CONNECTIONS
 from boruta.domain.errors import BadAddress, Busy, InternalLogicError
-from boruta.domain.interfaces import Endpoint
+from boruta.domain.ports import Endpoint
 from transport.tunnels.bridge import Bridge, How, SockAddr, reset
 from transport.tunnels.pump import Pipes
 
