@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
@@ -126,6 +128,10 @@ class Dispatcher(ABC):
     def _alarm(self) -> None:
         """There is a new earliest timer; on the thread."""
 
+    def loop_here(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that it stands on, if this thread runs it now."""
+        return None
+
     def pump(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Runs a simulation until `reached` or `timeout` seconds have passed; whether it was."""
         raise NotImplementedError
@@ -176,13 +182,10 @@ class Dispatcher(ABC):
             if handle is None:
                 return count
             action, ref = handle.take()
-            if ref is None:
+            if ref is not None:
+                call(functools.partial(_tell_if_alive, ref, action), self.watchdog)
+            elif action is not None:  # else another thread has just cancelled it
                 call(action, self.watchdog)
-            elif not ref.actor_stopped.is_set():
-                try:
-                    ref.tell(action)
-                except pykka.ActorDeadError:
-                    continue
         return DUE_AT_ONCE
 
     def _stop_newest_first(self, turn: Callable[[], None]) -> None:
@@ -202,3 +205,10 @@ class Dispatcher(ABC):
         self._timers.clear()
         for actor in reversed(tuple(self.registry)):
             self.deliver(actor.actor_inbox, pykka.messages._ActorStop(), None)
+
+
+def _tell_if_alive(ref: pykka.ActorRef[Any], message: Any) -> None:
+    try:
+        ref.tell(message)
+    except pykka.ActorDeadError:
+        log.debug("a message for later found its actor gone")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import pykka
 
 from actors.runtime.clocks import monotonic
-from actors.runtime.current import current, refuse_blocking, running_loop
+from actors.runtime.current import current, refuse_blocking, runs_here
 from actors.runtime.errors import WouldBlock
 from actors.runtime.hook import Hook, is_alive_answer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.runtime.dispatcher import Dispatcher
 
 ExcInfo: TypeAlias = "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]"
+Waiter: TypeAlias = "Callable[[], None] | asyncio.Future[None]"
 log = logging.getLogger("actors.runtime")
 
 # One lock for all futures: it is held for a few assignments only, and a lock for each would cost
@@ -50,7 +51,7 @@ class Future(pykka.Future[Any]):
         self._dispatcher = current.dispatcher if dispatcher is None else dispatcher
         self._state = PENDING
         self._value: Any = None
-        self._waiters: list[Callable[[], None]] | None = None
+        self._waiters: list[Waiter] | None = None
         self._hook: Hook | None = None
         self.asked = False  # made by ask(), so it is answered whatever becomes of its holder
 
@@ -243,7 +244,7 @@ class Future(pykka.Future[Any]):
             assert isinstance(need, Future)
             need.when_done(one_done)
 
-    def _add_waiter(self, waiter: Callable[[], None]) -> bool:
+    def _add_waiter(self, waiter: Waiter) -> bool:
         """False if there is nothing to wait for."""
         with settling:
             if self._state != PENDING or self._hook is not None:
@@ -254,7 +255,7 @@ class Future(pykka.Future[Any]):
                 self._waiters.append(waiter)
             return True
 
-    def _drop_waiter(self, waiter: Callable[[], None]) -> None:
+    def _drop_waiter(self, waiter: Waiter) -> None:
         with settling:
             if self._waiters is not None and waiter in self._waiters:
                 self._waiters.remove(waiter)
@@ -268,31 +269,20 @@ class Future(pykka.Future[Any]):
             elif dispatcher is not None and dispatcher.simulated:
                 return self.get()
             else:
-                yield from self._wait_on(asyncio.get_running_loop())
+                loop = None if dispatcher is None else dispatcher.loop_here()
+                waiter = (loop or asyncio.get_running_loop()).create_future()
+                if self._hook is not None:
+                    self.when_done(functools.partial(_call_one, waiter))
+                elif not self._add_waiter(waiter):
+                    continue
+                try:
+                    yield from waiter
+                finally:
+                    if self._state == PENDING:
+                        self._drop_waiter(waiter)
         return self._result()
 
     __iter__ = __await__
-
-    def _wait_on(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
-        waiter = loop.create_future()
-
-        def wake() -> None:
-            if running_loop() is loop:
-                _finish_waiter(waiter)
-            else:
-                try:
-                    loop.call_soon_threadsafe(_finish_waiter, waiter)
-                except RuntimeError:
-                    log.debug("an answer came after its asker's loop was closed")
-
-        if self._hook is not None:
-            self.when_done(lambda _: wake())
-        elif not self._add_waiter(wake):
-            return
-        try:
-            yield from waiter
-        finally:
-            self._drop_waiter(wake)
 
     # --- derived futures
     def _derived(self, compute: Callable[[], Any], *more: pykka.Future[Any]) -> Any:
@@ -322,14 +312,29 @@ class Future(pykka.Future[Any]):
         return self._derived(lambda: is_alive_answer(self))
 
 
-def _call(waiters: list[Callable[[], None]]) -> None:
+def _call(waiters: list[Waiter]) -> None:
     for waiter in waiters:
         try:
-            waiter()
+            if isinstance(waiter, asyncio.Future):
+                _wake(waiter)
+            else:
+                waiter()
         except BaseException:
             log.exception("a callback of a future failed")
 
 
-def _finish_waiter(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _call_one(waiter: Waiter, _: Future) -> None:
+    _call([waiter])
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    """Lets whoever awaits on a loop go on; from any thread."""
+    loop = waiter.get_loop()
+    if runs_here(loop):
+        if not waiter.done():
+            waiter.set_result(None)
+        return
+    try:
+        loop.call_soon_threadsafe(_wake, waiter)
+    except RuntimeError:
+        log.debug("an answer came after its asker's loop was closed")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from threading import get_ident
 from typing import Any
 
 import pykka
 
 from actors.runtime.calls import Calls
 from actors.runtime.clocks import AnchoredClock, monotonic, stopwatch
-from actors.runtime.current import current, guarded, running_loop
+from actors.runtime.current import current, guarded, thread_of
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.future import settling
 from actors.runtime.mailbox import START, Mailbox, refuse
@@ -39,6 +41,7 @@ class LoopDispatcher(Dispatcher):
     def __init__(self, loop: asyncio.AbstractEventLoop, urns: UrnSource | None = None) -> None:
         super().__init__(UrnSource() if urns is None else urns)
         self._loop = loop
+        self._where = thread_of(loop)
         self._clock = AnchoredClock()
         self._ready: deque[Mailbox | Calls] = deque()
         self._scheduled = False  # the loop is going to call _turn
@@ -48,6 +51,8 @@ class LoopDispatcher(Dispatcher):
         self._arrivals: deque[Any] = deque()
         self._woken = threading.Lock()  # held from the first arrival until the turn that it causes
         self._sleep: asyncio.TimerHandle | None = None
+        # Turns run in one context, not in that of the task which happened to cause them.
+        self._context = contextvars.copy_context()
         guarded.add(loop)
 
     # --- time and place
@@ -62,7 +67,11 @@ class LoopDispatcher(Dispatcher):
     @property
     def is_current(self) -> bool:
         """Whether the caller runs on the loop."""
-        return running_loop() is self._loop
+        return bool(self._where._thread_id == get_ident())
+
+    def loop_here(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, if this thread runs it."""
+        return self._loop if self._where._thread_id == get_ident() else None
 
     # --- what comes in
     def deliver(self, mailbox: Mailbox, message: Any, reply: pykka.Future[Any] | None) -> None:
@@ -73,7 +82,7 @@ class LoopDispatcher(Dispatcher):
         """
         # While anything has arrived from elsewhere the loop's own messages queue behind it: they
         # may be its consequence.
-        if running_loop() is self._loop and not self._arrivals:
+        if self._where._thread_id == get_ident() and not self._arrivals:
             self._accept(mailbox, message, reply)
         else:
             self._arrivals.extend((mailbox, message, reply))
@@ -84,7 +93,7 @@ class LoopDispatcher(Dispatcher):
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Calls `function` on the loop, in a turn of its own; from any thread."""
-        if running_loop() is self._loop and not self._arrivals:
+        if self._where._thread_id == get_ident() and not self._arrivals:
             self._accept_call(function)
         else:
             self._arrivals.extend((None, function, None))
@@ -92,14 +101,14 @@ class LoopDispatcher(Dispatcher):
                 self._wake()
 
     def _set_timer(self, at: float, handle: TimerHandle) -> None:
-        if running_loop() is self._loop:
+        if self.is_current:
             self._timers.add(at, handle)
         else:
             self._loop.call_soon_threadsafe(self._timers.add, at, handle)
 
     def _wake(self) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._wake_up)
+            self._loop.call_soon_threadsafe(self._wake_up, context=self._context)
         except RuntimeError:  # the loop is closed
             if current.turn is self:  # but stop_all, which runs the turns itself
                 return
@@ -128,7 +137,7 @@ class LoopDispatcher(Dispatcher):
     def _schedule(self) -> None:
         if not self._loop.is_closed():
             self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._turn, context=self._context)
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -144,7 +153,8 @@ class LoopDispatcher(Dispatcher):
         before = current.dispatcher, current.turn
         current.dispatcher = current.turn = self
         try:
-            self._sort_arrivals()
+            if self._arrivals or self._woken.locked():
+                self._sort_arrivals()
             next_timer = self._timers.next()
             if next_timer is not None and next_timer <= (now := monotonic()):
                 self._run_due(now)
@@ -198,7 +208,7 @@ class LoopDispatcher(Dispatcher):
             self._sleep = None
             return
         delay = min(max(0.0, at - monotonic()), LONGEST_SLEEP_S)
-        self._sleep = self._loop.call_later(delay, self._timers_due)
+        self._sleep = self._loop.call_later(delay, self._timers_due, context=self._context)
 
     def _timers_due(self) -> None:
         self._sleep = None

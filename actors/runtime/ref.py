@@ -92,7 +92,10 @@ class LoopRef(pykka.ActorRef[A]):
             future.answer_error(pykka.ActorDeadError(f"{self} not found"))
         else:
             try:
-                mailbox.send(message, future)
+                if mailbox.dispatcher is None:
+                    mailbox.send(message, future)
+                else:
+                    mailbox.dispatcher.deliver(mailbox, message, future)
             except pykka.ActorDeadError as error:  # its loop is closed
                 future.answer_error(error)
         return future
