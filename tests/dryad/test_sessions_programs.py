@@ -71,6 +71,15 @@ def test_fifty_megabytes_of_output_arrive_whole_by_both_ways() -> None:
     asyncio.run(story())
 
 
+def test_what_a_child_writes_after_the_command_has_ended_arrives_too() -> None:
+    async def story() -> None:
+        async with board() as held:
+            ended = await held.ssh("(sleep 0.3; echo late; echo late >&2) & echo early; exit 3")
+            assert (ended.status, ended.out, ended.err) == (3, b"early\nlate\n", b"late\n")
+
+    asyncio.run(story())
+
+
 def test_a_client_that_does_not_read_stops_the_command_not_the_agent() -> None:
     async def story() -> None:
         async with board() as held, await held.connect() as connection:
