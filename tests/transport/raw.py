@@ -53,7 +53,8 @@ class Raw:
         self.frame(msgpack.packb(message, datetime=True))
 
     def frame(self, *frames: bytes) -> None:
-        self.socket.send_multipart(frames)
+        # Without a connection a DEALER would wait for one that never comes.
+        self.socket.send_multipart(frames, zmq.NOBLOCK)
 
     async def recv(self, within_s: float = 10.0) -> dict[str, Any]:
         """The next message, heartbeats and other notices too."""
