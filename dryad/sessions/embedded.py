@@ -196,6 +196,10 @@ class EmbeddedSessions:
 
 
 def _load() -> None:
+    # At INFO it logs the holder's commands, which may hold secrets of his.
+    library = logging.getLogger("asyncssh")
+    if library.level == logging.NOTSET:
+        library.setLevel(logging.WARNING)
     import dryad.sessions.door  # noqa: F401 - loads asyncssh in a thread
 
 

@@ -15,7 +15,7 @@ from dryad.sessions.sweep import MARK
 
 LONGEST = 64  # bytes; a socket in the home must stay below the 108 of a Unix address
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SHORT = "boruta-"  # prefix of places in the system's temporary directory
+_SHORT = "boruta-home-"  # prefix of places in the system's temporary directory
 _MNT_DETACH = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -86,6 +86,9 @@ def left_in(base: Path) -> list[Home]:
             if place.parent != Path(tempfile.gettempdir()) or not place.name.startswith(_SHORT):
                 entry.unlink()
                 continue
+        elif not entry.is_dir():
+            entry.unlink()  # nothing of ours
+            continue
         found.append(Home(place, entry, entry.name))
     return found
 
