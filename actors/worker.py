@@ -109,7 +109,7 @@ class WorkerActor(WorkerShell):
             self._board.cancel("grace")
             job = self._job if back.keeps_job else None
             kept = None if job is None else worker.kept_job(job, self._now)
-            answer(reply, Registered(self._uuid, back.row.epoch, kept, first=old is None))
+            answer(reply, Registered(self._info(), back.row.epoch, kept, first=old is None))
             self._news("registered" if old is None else "online")
             if job is not None:
                 self._tell_holder(old, WorkerReach(back.row.board_epoch, True))

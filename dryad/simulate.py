@@ -186,7 +186,7 @@ class SimulatedBoard:
         task.add_done_callback(self._tasks.discard)
 
     async def _welcome(self, answer: Registered) -> None:
-        uuid, groups = answer.worker, self._order.groups
+        uuid, groups = answer.worker.worker_uuid, self._order.groups
         try:
             # Changed capabilities lead to MAINTENANCE; these are ours to change.
             if answer.first or not self.slot.is_enabled(self._caps):

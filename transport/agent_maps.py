@@ -26,7 +26,7 @@ from boruta.domain.commands import (
 )
 from boruta.domain.errors import UnknownType
 from boruta.domain.types import Capabilities, Epoch
-from transport.maps import checks_from, checks_map, known
+from transport.maps import checks_from, checks_map, known, worker_from, worker_map
 
 
 # --- an agent's registration
@@ -89,7 +89,7 @@ def registration_from(
 def registered_map(done: Registered) -> dict[str, Any]:
     """The answer to a registration for the wire."""
     return known(
-        worker=done.worker,
+        worker=worker_map(done.worker),
         epoch=_epoch_list(done.epoch),
         job=_kept_map(done.job),
         first=done.first,
@@ -99,7 +99,7 @@ def registered_map(done: Registered) -> dict[str, Any]:
 def registered_from(found: Mapping[str, Any]) -> Registered:
     """The answer to a registration of a checked map."""
     return Registered(
-        found["worker"],
+        worker_from(found["worker"]),
         epoch_from(found["epoch"]),
         _kept_from(found.get("job")),
         first=found.get("first", False),

@@ -265,7 +265,7 @@ WORKER_CALLS: Final[Mapping[str, CallType]] = {
             job=Optional(_kept_job),
             ended=Optional(record(id=_id, epoch=_count, reason_code=text(64))),
         ),
-        record(worker=_uuid, epoch=_epoch, job=Optional(_kept_job), first=Optional(boolean)),
+        record(worker=WORKER, epoch=_epoch, job=Optional(_kept_job), first=Optional(boolean)),
     ),
     "superviser.set_fail": CallType(record(worker_uuid=_any_uuid, reason=_reason), _nothing),
     "ping": PING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from boruta.domain.types import NO_EPOCH, Capabilities, Check, Epoch, ReqID, WorkerUUID
+from boruta.domain.types import NO_EPOCH, Capabilities, Check, Epoch, ReqID, WorkerInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,12 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What the server answers: the epoch from now on, and the job that goes on, if any.
+    """What the server answers: the worker as it stands, the epoch from now on, and the job.
 
-    `first` says that the server did not know this worker before.
+    `job` goes on, if there is one; `first` says that the server did not know this worker before.
     """
 
-    worker: WorkerUUID
+    worker: WorkerInfo
     epoch: Epoch
     job: KeptJob | None = None
     first: bool = False

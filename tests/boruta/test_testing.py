@@ -28,7 +28,7 @@ from boruta.domain.errors import (
     Unreachable,
 )
 from boruta.domain.ports import Access, Clock, DryadPort, Endpoint
-from boruta.domain.types import Epoch
+from boruta.domain.types import Epoch, WorkerInfo, WorkerState
 from boruta.testing import FakeAccess, FakeDryad, Manner, ManualClock
 
 PREPARE = Prepare(Epoch(1, 1), "ssh-ed25519 AAAA", 60.0)
@@ -73,7 +73,7 @@ def test_a_lease_is_kept_until_the_session_ends() -> None:
 
 def test_an_older_epoch_is_stale_as_with_a_real_agent() -> None:
     bench = Bench()
-    bench.agent.registered(Registered("board-1", Epoch(2, 1)))
+    bench.agent.registered(Registered(WorkerInfo("board-1", WorkerState.IDLE), Epoch(2, 1)))
     bench.send(PREPARE)
     assert bench.kinds() == [StaleEpoch]
     assert bench.agent.key == ""

@@ -8,7 +8,7 @@ import pytest
 
 from boruta.domain.commands import EndedJob, KeptJob, Registered
 from boruta.domain.errors import ActionRefused, InfraError
-from boruta.domain.types import Epoch
+from boruta.domain.types import Epoch, WorkerInfo, WorkerState
 from dryad.lease import Forgetful, Remembered
 from tests.dryad.fakes import Board, lease, prepare
 
@@ -223,7 +223,7 @@ def test_a_prepare_settles_what_the_clock_ended() -> None:
 
 # --- what the server answers to a registration
 def reply(board: int = 1, job: KeptJob | None = None, server: int = 2) -> Registered:
-    return Registered("b1", Epoch(server, board), job)
+    return Registered(WorkerInfo("b1", WorkerState.IDLE), Epoch(server, board), job)
 
 
 def test_a_job_goes_on_if_the_server_names_the_same_id_and_board_epoch() -> None:

@@ -72,7 +72,7 @@ class Server:
             return {}
         if self.refuses_register is not None:
             raise self.refuses_register
-        found: dict[str, Any] = {"worker": "b1", "epoch": list(self.epoch)}
+        found: dict[str, Any] = {"worker": {"worker_uuid": "b1", "state": "IDLE"}, "epoch": list(self.epoch)}
         return found if self.job is None else {**found, "job": self.job}
 
     @property

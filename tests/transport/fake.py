@@ -299,10 +299,10 @@ class FakeSuperviser:
             await front.hold_register.wait()
         uuid = registration.caps["UUID"]
         first = uuid not in front.workers_
-        front.workers_[uuid] = WorkerInfo(uuid, WorkerState.IDLE, online=True)
+        info = front.workers_[uuid] = WorkerInfo(uuid, WorkerState.IDLE, online=True)
         front.told("registered", uuid)
         return Registered(
-            uuid,
+            info,
             Epoch(registration.epoch.server + 1, registration.epoch.board),
             registration.job,
             first=first,

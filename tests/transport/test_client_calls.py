@@ -44,7 +44,7 @@ def test_an_agent_registers_and_carries_out_a_command() -> None:
             done = await RemoteSuperviser(link).register(
                 Registration(Capabilities(UUID="u1"), ":7022")
             )
-            assert done.worker == "u1"
+            assert done.worker.worker_uuid == "u1"
             assert done.first
             said, port = there.front.registrations[0]
             assert said.ssh_address == "127.0.0.1:7022"

@@ -154,11 +154,14 @@ def test_a_registration_comes_back_as_it_was(said: Registration) -> None:
     assert agent_maps.registration_from(found, said.ssh_address, b"") == said
 
 
+BOARD = WorkerInfo("u", WorkerState.IDLE)
+
+
 @pytest.mark.parametrize(
     "done",
     [
-        Registered("u", Epoch(1, 2)),
-        Registered("u", Epoch(1, 2), KeptJob(1, 2, 3.5, 4), first=True),
+        Registered(BOARD, Epoch(1, 2)),
+        Registered(BOARD, Epoch(1, 2), KeptJob(1, 2, 3.5, 4), first=True),
     ],
 )
 def test_the_answer_to_a_registration_comes_back_as_it_was(done: Registered) -> None:
