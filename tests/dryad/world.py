@@ -72,7 +72,8 @@ class Server:
             return {}
         if self.refuses_register is not None:
             raise self.refuses_register
-        found: dict[str, Any] = {"worker": {"worker_uuid": "b1", "state": "IDLE"}, "epoch": list(self.epoch)}
+        board = {"worker_uuid": "b1", "state": "IDLE"}
+        found: dict[str, Any] = {"worker": board, "epoch": list(self.epoch)}
         return found if self.job is None else {**found, "job": self.job}
 
     @property
