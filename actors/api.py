@@ -106,7 +106,9 @@ class RequestsApi(Asking):
                     self._system.sessions.bind(self._caller, twin.id)
                 return twin.id
         policy.check_priority(priority)
-        valid_after, deadline = policy.check_times(now, valid_after, deadline)
+        valid_after, deadline = policy.check_times(
+            now, valid_after, deadline, rules.default_deadline_s
+        )
         job_timeout = policy.check_job_timeout(job_timeout, rules.limits)
         if directory.live.get(name, 0) >= defaults.LIVE_REQUESTS_A_KEY:
             raise Busy(

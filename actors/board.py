@@ -17,6 +17,7 @@ from boruta.domain import defaults
 from boruta.domain.commands import (
     CommandReply,
     EndSession,
+    Healthcheck,
     Lease,
     Prepare,
     PrepareDone,
@@ -64,6 +65,15 @@ class Board:
                 PutInMaintenance(row.epoch, row.reason or "maintenance"),
                 defaults.MAINTENANCE_WITHIN_S,
                 self._answer_to("maintenance", row.board_epoch),
+            )
+
+    def order_check(self, row: WorkerRow) -> None:
+        """Has the agent look at its board."""
+        if self._port is not None:
+            self._port.send(
+                Healthcheck(),
+                defaults.HEALTHCHECK_WITHIN_S,
+                self._answer_to("check", row.board_epoch),
             )
 
     def order_end(self, row: WorkerRow, reason: str) -> None:

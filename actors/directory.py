@@ -41,9 +41,11 @@ class Rules:
 
     limits: Limits = field(default_factory=Limits)
     unservable: str = defaults.UNSERVABLE
+    default_deadline_s: float | None = None  # None: one calendar month
     initial: WorkerState = WorkerState.MAINTENANCE
     auto_recover: bool = False
     grace_s: float = defaults.WORKER_GRACE_S
+    check_every_s: float = 0.0  # healthchecks of idle boards; 0: never
     access_host: str = ""
 
 
@@ -175,6 +177,13 @@ class Directory:
     def ran_for(self) -> float:
         """Seconds since this process last stood still; silence before that counts not (A7)."""
         return self.dispatcher.now() - self.awoke_at
+
+    @property
+    def start_grace_left(self) -> float:
+        """Seconds until agents that were known at the start must have come back."""
+        if not self.known_at_start:
+            return 0.0
+        return self.started_at + defaults.START_GRACE_S - self.dispatcher.now()
 
     @property
     def holding(self) -> bool:

@@ -212,7 +212,7 @@ class WorkerActor(WorkerShell):
         if epoch != row.board_epoch:
             return  # of an older life of the board
         ok = not isinstance(outcome, BorutaError)
-        if ok and command != "lease":
+        if ok and command not in ("lease", "check"):
             self._board.session_over(self._now)
         match command, row.state:
             case "prepare", WorkerState.PREPARE:
@@ -222,11 +222,26 @@ class WorkerActor(WorkerShell):
                     self._change(worker.in_maintenance(row, self._now), None)
                 elif not isinstance(outcome, Unreachable):
                     self._change(worker.maintenance_failed(row, str(outcome), self._now), None)
+            case "check", WorkerState.IDLE:
+                self._checked(row, outcome)
             case "end_session", WorkerState.FAIL:
                 if not ok and not isinstance(outcome, Unreachable):
                     self._board.later("end_session", defaults.END_SESSION_WITHIN_S, epoch)
             case _:
                 pass
+
+    def _checked(self, row: WorkerRow, outcome: object) -> None:
+        if isinstance(outcome, Unreachable):
+            return self._check_later()
+        if isinstance(outcome, Checks):
+            bad = [f"{one.name}: {one.detail}" for one in outcome.checks if not one.ok]
+        else:
+            bad = [str(outcome)]
+        self._bad_checks = self._bad_checks + 1 if bad else 0
+        if self._bad_checks < defaults.CHECKS_FAIL:
+            return self._check_later()
+        why = f"{self._bad_checks} healthchecks in a row failed; the last: {'; '.join(bad)}"
+        return self._change(worker.unhealthy(row, why, self._now), None)
 
     def _prepare_answered(self, row: WorkerRow, outcome: object) -> None:
         ready = self._board.ready(outcome)
@@ -255,6 +270,8 @@ class WorkerActor(WorkerShell):
             self._sync_offer()
         elif epoch != row.board_epoch:
             return
+        elif what == "check" and row.state is WorkerState.IDLE:
+            self._board.order_check(row) if self._presence.online else self._check_later()
         elif what == "retry" and row.state is WorkerState.PREPARE:
             self._change(worker.retried(row), None)
         elif what == "grace" and row.state is WorkerState.RUN and not self._presence.online:

@@ -37,6 +37,7 @@ class WorkerShell(FarmActor[WorkerMessage]):
         self._offered = False
         self._settled = True
         self._refusals = 0
+        self._bad_checks = 0
 
     def on_start(self) -> None:
         """Starts from the row in the store, never from a predecessor's memory (A5)."""
@@ -45,6 +46,10 @@ class WorkerShell(FarmActor[WorkerMessage]):
             return
         self.directory.tell_matcher(WorkerKnown(self._row))
         self._board.resume(self._row)
+        if self._row.state is WorkerState.RUN and not self._presence.online:
+            # After a start the agents need longer: all of them come back at once (SAFETY, B6).
+            grace = max(self.directory.rules.grace_s, self.directory.start_grace_left)
+            self._board.later("grace", grace, self._row.board_epoch)
         self._owe(None, self._row)
         self._sync_offer()
 
@@ -108,6 +113,8 @@ class WorkerShell(FarmActor[WorkerMessage]):
                 before()
             if owes:
                 self._owe(old, row)
+            if old is None or old.state is not row.state:
+                self._check_later()
             self._sync_offer()
             answer(reply)
             if old is not None and old.state is not row.state:
@@ -146,6 +153,14 @@ class WorkerShell(FarmActor[WorkerMessage]):
             seconds=defaults.RECENT_FAILURE_S
         )
         self.directory.tell_matcher(WorkerOffered(self._uuid, recently))
+
+    def _check_later(self) -> None:
+        every = self.directory.rules.check_every_s
+        if every and self._row is not None and self._row.state is WorkerState.IDLE:
+            self._board.later("check", every, self._row.board_epoch)
+        else:
+            self._bad_checks = 0
+            self._board.cancel("check")
 
     def _may_be_lent(self) -> bool:
         row = self._row

@@ -133,16 +133,6 @@ def _database(value: Any) -> str:
     return "memory:"
 
 
-def _month(value: Any) -> None:
-    raise ValueError(f"{value!r}: {_NOT_YET} (leave it out: one calendar month)")
-
-
-def _never(value: Any) -> float:
-    if _duration(value):
-        raise ValueError(f"{value!r}: {_NOT_YET} (allowed: 0)")
-    return 0.0
-
-
 def _data(value: Any) -> Path:
     text = str(value) if isinstance(value, Path) else _text(value)
     path = Path(text).expanduser()
@@ -200,7 +190,7 @@ _READERS: Final[dict[str, dict[str, _Reader]]] = {
     },
     "requests": {
         "unservable": _one_of("wait", "invalid", "refuse"),
-        "default_deadline": _month,
+        "default_deadline": _job_time,
         "job_timeout": _job_time,
         "max_job_timeout": _job_time,
         "prolongs": _count,
@@ -210,7 +200,7 @@ _READERS: Final[dict[str, dict[str, _Reader]]] = {
         "initial": _initial,
         "grace": _duration,
         "auto_recover": _flag,
-        "check_every": _never,
+        "check_every": _duration,
     },
     "log": {
         "level": _one_of("debug", "info", "warning", "error"),

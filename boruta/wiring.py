@@ -48,9 +48,11 @@ def rules_of(config: ServerConfig) -> Rules:
             prolong_total_s=requests.prolong_total,
         ),
         unservable=requests.unservable,
+        default_deadline_s=requests.default_deadline,
         initial=workers.initial,
         auto_recover=workers.auto_recover,
         grace_s=workers.grace,
+        check_every_s=workers.check_every,
         access_host=config.server.access_host,
     )
 

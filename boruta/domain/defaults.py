@@ -38,6 +38,7 @@ LEASE_WITHIN_S: Final = 10.0
 DEFAULT_LEASE_S: Final = 60.0  # a login before the lease has arrived counts from itself
 BACKOFF_S: Final = (1.0, 60.0)  # after a failed prepare or assign; doubling, jittered
 PREPARE_TRIES: Final = 5  # then FAILED, cause prepare
+CHECKS_FAIL: Final = 3  # so many bad healthchecks in a row: FAILED, health
 PREPARES_AT_ONCE: Final = 200  # SAFETY, B6
 
 # --- matching

@@ -150,12 +150,16 @@ def check_priority(priority: Priority) -> None:
 
 
 def check_times(
-    now: datetime, valid_after: datetime | None, deadline: datetime | None
+    now: datetime,
+    valid_after: datetime | None,
+    deadline: datetime | None,
+    default_s: float | None = None,
 ) -> tuple[datetime, datetime]:
     """From when a request may be served, and until when it waits.
 
-    None is `now` and one calendar month, which counts from `valid_after` if that lies beyond it
-    (the original let such a request wait for nothing). Source: the original, 5.1.
+    None is `now` and `default_s` seconds (None: one calendar month), which counts from
+    `valid_after` if that lies beyond it (the original let such a request wait for nothing).
+    Source: the original, 5.1.
 
     Raises:
         BadTime: a time without a zone, or one that UTC cannot hold.
@@ -170,10 +174,19 @@ def check_times(
             _check_range(start, end)
     start = start or now
     if end is None:
-        end = months_later(now, defaults.DEADLINE_MONTHS)
+        end = _default_deadline(now, default_s)
         if end < start:
-            end = months_later(start, defaults.DEADLINE_MONTHS)
+            end = _default_deadline(start, default_s)
     return start, end
+
+
+def _default_deadline(start: datetime, default_s: float | None) -> datetime:
+    if default_s is None:
+        return months_later(start, defaults.DEADLINE_MONTHS)
+    try:
+        return start + timedelta(seconds=default_s)
+    except OverflowError:
+        raise BadTime(f"deadline: {default_s:g} s after {stamp(start)} is no date") from None
 
 
 def months_later(start: datetime, months: int) -> datetime:

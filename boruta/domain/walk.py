@@ -103,7 +103,7 @@ class Walk:
         """
         self._looks, self.unfinished = 0, False
         woken = self._woken
-        if len(woken) ** 2 <= len(self.filled):
+        if self._workers_are_fewer():
             for boards in woken:
                 if boards.offered is None:
                     self._put(boards)
@@ -114,6 +114,9 @@ class Walk:
         for bucket in self.filled:
             if bucket.offered is None:
                 self._put(bucket)
+
+    def _workers_are_fewer(self) -> bool:
+        return len(self._woken) ** 2 <= len(self.filled)
 
     def next_pair(self, limit: Place | None) -> Pair | None:
         """The pair whose request is first in the queue, and before `limit`; nothing is taken."""

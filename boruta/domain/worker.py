@@ -294,6 +294,11 @@ def released(row: WorkerRow, now: datetime) -> WorkerRow:
     return replace(_take_out(fresh, now, row.reason), rev=row.rev + 1)
 
 
+def unhealthy(row: WorkerRow, why: str, now: datetime) -> WorkerRow:
+    """FAILED: healthchecks found the same kind of thing again and again."""
+    return _fail(row, _E.UNHEALTHY, now, "health", why)
+
+
 def reported(row: WorkerRow, reason: str, now: datetime, job: JobRow | None) -> WorkerRow:
     """FAILED, as its agent reports (original, 6.3, but the reason is kept).
 

@@ -34,9 +34,11 @@ LAB = Caller("lab", Role.WORKER)
 class SimFarm:
     """The engine under test, and shorthands for what users, admins and agents do."""
 
-    def __init__(self, seed: int = 0, rules: Rules | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, rules: Rules | None = None, store: MemoryStore | None = None
+    ) -> None:
         self.sim = SimDispatcher(seed)
-        self.store = MemoryStore()
+        self.store = MemoryStore() if store is None else store
         self.access = FakeAccess()
         self._keys = 0
         self.system = System(

@@ -8,7 +8,15 @@ from datetime import timedelta
 import pytest
 
 from actors.directory import Rules
-from boruta.domain.commands import EndedJob, EndSession, KeptJob, Lease, Prepare, PutInMaintenance
+from boruta.domain.commands import (
+    EndedJob,
+    EndSession,
+    Healthcheck,
+    KeptJob,
+    Lease,
+    Prepare,
+    PutInMaintenance,
+)
 from boruta.domain.errors import (
     BoardLost,
     FailRefused,
@@ -19,7 +27,7 @@ from boruta.domain.errors import (
     UUIDInUse,
     WorkerNotRemovable,
 )
-from boruta.domain.types import Caller, Capabilities, ReqState, Role, WorkerState
+from boruta.domain.types import Caller, Capabilities, Check, ReqState, Role, WorkerState
 from boruta.testing.dryad import FakeDryad, Manner
 from tests.actors.farm import ADMIN, ALICE, LAB, SimFarm
 
@@ -340,3 +348,47 @@ def test_an_unknown_port_of_an_agent_is_not_listened_to(farm: SimFarm) -> None:
     assert dryad.cut_for is None
 
 
+
+
+def test_an_idle_board_is_checked_now_and_then_and_taken_out_after_three_bad_findings() -> None:
+    farm = SimFarm(rules=Rules(check_every_s=600))
+    dryad = farm.board("b1")
+    farm.advance(3000)
+    assert len(dryad.sent(Healthcheck)) == 5
+    dryad.checks = (Check("current", False, "3 A"),)
+    farm.advance(1200)
+    assert farm.worker("b1").state is WorkerState.IDLE
+    dryad.checks = (Check("current", True),)
+    farm.advance(600)
+    dryad.checks = (Check("current", False, "3 A"),)
+    farm.advance(1200)
+    assert farm.worker("b1").state is WorkerState.IDLE
+    farm.advance(600)
+    worker = farm.worker("b1")
+    assert (worker.state, worker.reason_code) == (WorkerState.FAIL, "health")
+    assert "3 A" in worker.reason
+
+
+def test_a_held_board_is_not_checked() -> None:
+    farm = SimFarm(rules=Rules(check_every_s=600))
+    dryad = farm.board("b1")
+    farm.new(job_timeout=7200)
+    farm.advance(3600)
+    assert dryad.sent(Healthcheck) == []
+
+
+def test_after_a_start_a_board_that_holds_a_job_has_three_minutes_to_come_back() -> None:
+    farm = SimFarm()
+    dryad = farm.board("b1")
+    req_id = farm.new()
+    second = SimFarm(store=farm.store)
+    second.advance(179)
+    assert second.state(req_id) is ReqState.INPROGRESS
+    second.advance(2)
+    assert second.info(req_id).reason_code == "board_lost"
+    assert dryad.cut_for is None
+
+
+def test_a_lab_sets_how_long_a_request_waits_by_default() -> None:
+    farm = SimFarm(rules=Rules(default_deadline_s=60))
+    assert farm.info(farm.new()).deadline == farm.now + timedelta(seconds=60)

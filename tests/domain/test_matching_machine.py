@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from boruta.domain import matching, walk
 from boruta.domain.matching import Matching
-from boruta.domain.types import UUID_CAP, Capabilities
+from boruta.domain.pools import Node
+from boruta.domain.types import Capabilities
 from tests.domain.scan import Scan, Waiting
 
-UUIDS = ["w1", "w2", "w3", "w4", "w5", "w6,w1"]
-WANTED = {
-    "arch": ["arm", "arm|mips", "mips, x86", "!=arm", "*", "!*", "arm, mips", "1..x"],
-    "volt": ["3.3", "1.5..3.6", ">=3", "<=2", "1-2", "!=1..2", "2..", "3.6..1"],
-    UUID_CAP: ["w1", "w2|w3", "!=w1", "!=w2|w3", "*", "!*", "w6,w1", "1..5"],
-}
-HAS = {
-    "arch": ["arm", "mips", "x86", "arm, mips"],
-    "volt": ["3.3", "1, 2", "1.5..3.6", "no"],
-    "hdmi": ["yes"],
-}
-
-
-def caps_of(values: dict[str, list[str]]) -> st.SearchStrategy[Capabilities]:
-    return st.fixed_dictionaries(
-        {}, optional={key: st.sampled_from(some) for key, some in values.items()}
-    ).map(Capabilities)
-
+UUIDS = ["w1", "w2", "w3", "w4,w1"]
+# Few kinds, so that they meet; each form of the grammar, and each way to name a board.
+WANTED = [
+    Capabilities(one)
+    for one in (
+        {},
+        {"arch": "arm"},
+        {"arch": "arm|mips"},
+        {"arch": "mips, x86", "volt": "1.5..3.6"},
+        {"arch": "!=arm"},
+        {"arch": "*", "volt": "3.3"},
+        {"hdmi": "!*"},
+        {"volt": ">=3"},
+        {"volt": "3.6..1"},
+        {"UUID": "w1"},
+        {"UUID": "w2|w3", "arch": "arm"},
+        {"UUID": "!=w1"},
+        {"UUID": "!=w2|w3", "arch": "arm|mips"},
+        {"UUID": "*", "arch": "arm"},
+        {"UUID": "!*"},
+        {"UUID": "1..5"},
+    )
+]
+HAS = [
+    Capabilities(one)
+    for one in (
+        {"arch": "arm"},
+        {"arch": "arm, mips", "volt": "3.3"},
+        {"arch": "mips", "volt": "1.5..3.6"},
+        {"arch": "arm", "hdmi": "yes"},
+        {"volt": "1, 2"},
+    )
+]
 
 uuids = st.sampled_from(UUIDS)
-groups = st.sampled_from([(), (), ("a",), ("b",), ("a", "b")])
-ids = st.integers(1, 12)
+wanted = st.sampled_from(WANTED)
+has = st.sampled_from(HAS)
+groups = st.sampled_from([(), (), (), ("a",), ("b",), ("a", "b")])
+ids = st.integers(1, 9)
 
 
 class MatchingMachine(RuleBasedStateMachine):
@@ -43,9 +61,12 @@ class MatchingMachine(RuleBasedStateMachine):
         self.seq = 100
         self.rev = 0
 
-    @rule(
-        id_=ids, caps=caps_of(WANTED), groups=groups, priority=st.integers(1, 3), late=st.booleans()
-    )
+    @initialize(caps=st.tuples(*[has] * len(UUIDS)), of=st.tuples(*[groups] * len(UUIDS)))
+    def boards(self, caps: tuple[Capabilities, ...], of: tuple[tuple[str, ...], ...]) -> None:
+        for uuid, some, names in zip(UUIDS, caps, of, strict=True):
+            self.known(uuid, some, names)
+
+    @rule(id_=ids, caps=wanted, groups=groups, priority=st.integers(1, 3), late=st.booleans())
     def ready(
         self, id_: int, caps: Capabilities, groups: tuple[str, ...], priority: int, late: bool
     ) -> None:
@@ -66,7 +87,7 @@ class MatchingMachine(RuleBasedStateMachine):
         if id_ in self.scan.requests:
             self.scan.requests[id_].ready = True
 
-    @rule(uuid=uuids, caps=caps_of(HAS), groups=groups)
+    @rule(uuid=uuids, caps=has, groups=groups)
     def known(self, uuid: str, caps: Capabilities, groups: tuple[str, ...]) -> None:
         self.index.worker_known(uuid, caps, groups)
         self.scan.known(uuid, caps, groups)
@@ -82,6 +103,11 @@ class MatchingMachine(RuleBasedStateMachine):
         if uuid in self.scan.boards:
             board = self.scan.boards[uuid]
             board.idle, board.failed = True, failed
+
+    @rule(uuid=uuids, failed=st.booleans())
+    def offered_and_settled(self, uuid: str, failed: bool) -> None:
+        self.offered(uuid, failed)
+        self.settle()
 
     @rule(failed=st.booleans())
     def all_offered(self, failed: bool) -> None:
@@ -136,6 +162,12 @@ class MatchingMachine(RuleBasedStateMachine):
     def nothing_is_kept_of_what_is_gone(self) -> None:
         assert set(self.index._workers) == set(self.scan.boards)
         assert set(self.index._requests) == set(self.scan.requests)
+        links = self.index._links
+        nodes: list[Node] = [*links._buckets.values(), *links._shapes.values()]
+        for node in nodes:
+            assert all(other.alive for other in node.links)
+            assert node.raised <= node.links
+            assert all(node in other.links for other in node.links)
 
 
 class SmallMachine(MatchingMachine):
@@ -150,7 +182,26 @@ class SmallMachine(MatchingMachine):
         matching.EMPTY_KEPT, walk.PROBES, walk.LOOKS_A_TURN = self.normal
 
 
+class AlongWorkers(MatchingMachine):
+    """The same, and always the walk along workers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index._walk._workers_are_fewer = lambda: True  # type: ignore[method-assign]
+
+
+class AlongRequests(SmallMachine):
+    """The same, and always the walk along requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index._walk._workers_are_fewer = lambda: False  # type: ignore[method-assign]
+
+
 TestMatching = MatchingMachine.TestCase
-TestMatching.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestDropping = SmallMachine.TestCase
-TestDropping.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestSmall = SmallMachine.TestCase
+TestAlongWorkers = AlongWorkers.TestCase
+TestAlongRequests = AlongRequests.TestCase
+for case in (TestMatching, TestSmall, TestAlongWorkers, TestAlongRequests):
+    case.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+del case  # it would be collected
