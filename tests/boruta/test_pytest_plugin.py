@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import pytest
+
+import boruta.client
 
 pytest_plugins = ["pytester"]
 
@@ -156,18 +160,12 @@ def test_a_server_can_be_named(
         options = ["--boruta-server", "tcp://farm:7175"]
     else:
         monkeypatch.setenv("BORUTA_SERVER", "tcp://farm:7175")
-    pytester.makeconftest(
-        """
-        import contextlib
-        import boruta.client
 
-        @contextlib.contextmanager
-        def connect(url):
-            yield f"a client of {url}"
+    @contextlib.contextmanager
+    def connect(url: str) -> Iterator[str]:
+        yield f"a client of {url}"
 
-        boruta.client.connect = connect
-        """
-    )
+    monkeypatch.setattr(boruta.client, "connect", connect)
     pytester.makepyfile(
         "def test_it(boruta_client): assert boruta_client == 'a client of tcp://farm:7175'"
     )
