@@ -178,12 +178,14 @@ class Directory:
         """Seconds since this process last stood still; silence before that counts not (A7)."""
         return self.dispatcher.now() - self.awoke_at
 
-    @property
-    def start_grace_left(self) -> float:
-        """Seconds until agents that were known at the start must have come back."""
+    def start_left(self, grace_s: float) -> float:
+        """What is left of the seconds that agents and clients have after a start.
+
+        Nothing, if the start found no farm in the store: then nobody is coming back.
+        """
         if not self.known_at_start:
             return 0.0
-        return self.started_at + defaults.START_GRACE_S - self.dispatcher.now()
+        return self.started_at + grace_s - self.dispatcher.now()
 
     @property
     def holding(self) -> bool:

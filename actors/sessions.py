@@ -52,7 +52,7 @@ class Sessions:
         if session is None or session.lease is not None:
             return
         session.connected = False
-        session.lease = self._later(defaults.CLIENT_LEASE_S, key)
+        session.lease = self._later(self._lease_s, key)
 
     def bind(self, caller: Caller, req_id: ReqID) -> None:
         """The request lives no longer than the session."""
@@ -69,6 +69,12 @@ class Sessions:
         session = self._sessions.get(self._holder.pop(req_id, ("", b"")))
         if session is not None:
             session.bound.discard(req_id)
+
+    @property
+    def _lease_s(self) -> float:
+        # After a start that found a farm, everybody comes back at once.
+        left = self._directory.start_left(defaults.START_CLIENT_LEASE_S)
+        return max(defaults.CLIENT_LEASE_S, left)
 
     def _over(self, key: tuple[str, bytes]) -> None:
         session = self._sessions.get(key)

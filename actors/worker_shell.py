@@ -48,7 +48,8 @@ class WorkerShell(FarmActor[WorkerMessage]):
         self._board.resume(self._row)
         if self._row.state is WorkerState.RUN and not self._presence.online:
             # After a start the agents need longer: all of them come back at once (SAFETY, B6).
-            grace = max(self.directory.rules.grace_s, self.directory.start_grace_left)
+            left = self.directory.start_left(defaults.START_GRACE_S)
+            grace = max(self.directory.rules.grace_s, left)
             self._board.later("grace", grace, self._row.board_epoch)
         self._owe(None, self._row)
         self._sync_offer()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.runtime.clocks import ADOPT_AFTER_S
 from actors.runtime.timers import DUE_AT_ONCE
 from boruta.domain import defaults
 from tests.transport import doc_page
@@ -40,9 +41,10 @@ def test_a_number_says_whether_it_has_an_effect() -> None:
         if path.name != "defaults.py"
     )
     unused = {name for name in NAMES if not re.search(rf"\b{name}\b", code)}
-    # The runtime knows nothing of Boruta, so it has a number of its own.
+    # The runtime knows nothing of Boruta, so it has numbers of its own.
     assert defaults.DUE_TIMERS_A_TURN == DUE_AT_ONCE
-    unused -= {"DUE_TIMERS_A_TURN"}
+    assert defaults.CLOCK_STEP_HOLDS_S == ADOPT_AFTER_S
+    unused -= {"DUE_TIMERS_A_TURN", "CLOCK_STEP_HOLDS_S"}
     assert {row[0] for row in ROWS if "*(no effect yet)*" in row[2]} == unused
 
 
