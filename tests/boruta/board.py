@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncssh
 
+from boruta import aio
 from boruta.domain.changes import Change, Gap, RequestChanged
 from boruta.domain.errors import ActionRefused, NotFoundError, TimedOut, WorkerNotAssigned
 from boruta.domain.types import (
@@ -26,6 +27,7 @@ from boruta.domain.types import (
     ReqState,
     UserInfo,
 )
+from boruta.holding import Reservation
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 BOARD = "board-1"
@@ -288,3 +290,25 @@ class NoWorkers:
             raise NotFoundError("no such worker")
 
         return missing
+
+
+Story = Callable[[Reservation, LendingRequests, SshBoard], Awaitable[None]]
+
+
+def held(story: Story) -> LendingRequests:
+    """Runs a story with a board that is held, and gives it back."""
+
+    async def run() -> LendingRequests:
+        board = SshBoard()
+        await board.start()
+        requests = LendingRequests(board.access)
+        client = aio.Client(requests, NoWorkers(), feed=requests)
+        try:
+            async with asyncio.timeout(30), client.reserve({"arch": "arm"}) as reservation:
+                await story(reservation, requests, board)
+        finally:
+            await client.close()
+            await board.stop()
+        return requests
+
+    return asyncio.run(run())
