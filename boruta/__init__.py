@@ -13,20 +13,20 @@ from boruta.version import VERSION as __version__
 if TYPE_CHECKING:
     from boruta.client import Client, connect
     from boruta.domain.errors import (
-    BoardLost,
-    BorutaError,
-    InfraError,
-    InternalLogicError,
-    NotFoundError,
-    NotPermitted,
-    Refused,
-    ShuttingDown,
-    TimedOut,
-    Unavailable,
-    Unreachable,
-    Unservable,
-    UsageError,
-)
+        BoardLost,
+        BorutaError,
+        InfraError,
+        InternalLogicError,
+        NotFoundError,
+        NotPermitted,
+        Refused,
+        ShuttingDown,
+        TimedOut,
+        Unavailable,
+        Unreachable,
+        Unservable,
+        UsageError,
+    )
     from boruta.domain.interfaces import Dryad, Requests, Superviser, Workers
     from boruta.domain.types import (
         AccessInfo,

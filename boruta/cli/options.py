@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from boruta.domain.durations import parse_duration, parse_time
-from boruta.domain.errors import BorutaError
-
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from boruta.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
-_CONNECTION = ("server", "server_key", "key", "profile", "data")
+_CONNECTION: Final = ("server", "server_key", "key", "profile", "data")
+MOST_ID: Final = 2**63 - 1  # of what the wire carries
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -47,24 +46,45 @@ def connection(command: F) -> F:
 
 @contextlib.contextmanager
 def client() -> Iterator[Client]:
-    """A client of the server that the options name."""
+    """A client of the server that the options name; the person is told if it goes and returns."""
+    from boruta.cli.news import link_news
     from boruta.client import connect
 
     given = click.get_current_context().find_root().ensure_object(dict)
-    found = connect(
-        given.get("server"),
-        server_key=given.get("server_key"),
-        key=given.get("key"),
-        profile=given.get("profile"),
-        data=given.get("data"),
-    )
-    try:
-        yield found
-    finally:
-        found.close()
+    with link_news():
+        found = connect(
+            given.get("server"),
+            server_key=given.get("server_key"),
+            key=given.get("key"),
+            profile=given.get("profile"),
+            data=given.get("data"),
+        )
+        try:
+            yield found
+        finally:
+            found.close()
 
 
-class Duration(click.ParamType[float]):
+class RequestId(click.ParamType[int]):
+    """A request's id: digits alone."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if isinstance(value, int):
+            return value
+        if not (value.isascii() and value.isdecimal()):
+            self.fail(f"{value!r} is no request (want digits; boruta requests lists them)")
+        number = int(value) if len(value) < 20 else MOST_ID + 1
+        if number > MOST_ID:
+            from boruta.domain.errors import NotFoundError
+
+            raise NotFoundError(f"request {value[:40]} not found")
+        return number
+
+
+class Duration(_Seconds):
     """`90`, `30m` or `1h30m`: seconds."""
 
     name = "duration"
@@ -73,6 +93,9 @@ class Duration(click.ParamType[float]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The seconds."""
+        from boruta.domain.durations import parse_duration
+        from boruta.domain.errors import BorutaError
+
         if isinstance(value, (int, float)):
             return float(value)
         try:
@@ -81,7 +104,7 @@ class Duration(click.ParamType[float]):
             self.fail(error.message, param, ctx)
 
 
-class Time(click.ParamType[datetime]):
+class Time(click.ParamType["datetime"]):
     """RFC 3339, or `+DURATION` from now."""
 
     name = "time"
@@ -90,17 +113,22 @@ class Time(click.ParamType[datetime]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         """The time, aware UTC."""
+        from datetime import UTC, datetime
+
+        from boruta.domain.durations import parse_time
+        from boruta.domain.errors import BorutaError
+
         if isinstance(value, datetime):
             return value
         try:
-            return parse_time(value, now())
+            return parse_time(value, datetime.now(UTC))  # of the person who types
         except BorutaError as error:
             self.fail(error.message, param, ctx)
 
 
-def now() -> datetime:
-    """The present time of the person who types, aware UTC."""
-    return datetime.now(UTC)
+CAP_HELP: Final = (
+    "key=value, key=a|b, key=1.5..3.6, key=2.., 'key>=N', 'key!=v', key (present), '!key' (absent)."
+)
 
 
 def request_options(command: F) -> F:
@@ -110,27 +138,23 @@ def request_options(command: F) -> F:
         click.option("-g", "--group", "groups", multiple=True, help="Only workers of this group."),
         click.option("--priority", type=int, default=8, show_default=True, help="1 (first) .. 16."),
         click.option("--after", type=Time(), metavar="TIME", help="Not before; RFC 3339 or +1h."),
-        click.option("--deadline", type=Time(), metavar="TIME", help="Give up then."),
-        click.option("--for", "for_", type=Duration(), metavar="DURATION", help="Job time."),
-        click.option("--note", default="", help="Shown to others in lists."),
+        click.option("--deadline", type=Time(), metavar="TIME", help="Give up then; one month."),
+        click.option("--for", "for_", type=Duration(), metavar="DURATION", help="Job time; 1h."),
+        click.option("--note", default="", metavar="TEXT", help="Shown to others in lists."),
     ]
     for option in reversed(options):
         command = option(command)
     return command
 
 
-CAP_HELP = (
-    "key=value, key=a|b, key=1.5..3.6, key=2.., 'key>=N', 'key!=v', key (present), '!key' (absent)."
-)
-
-
 def request_words(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turns the options of a request into the arguments of `new_request`, as `wanted`."""
-    from boruta.domain.requirements import parse_cap_words
-    from boruta.domain.types import UserInfo
 
     @functools.wraps(command)
     def call(*args: Any, **given: Any) -> Any:
+        from boruta.domain.requirements import parse_cap_words
+        from boruta.domain.types import UserInfo
+
         wanted = {
             "caps": parse_cap_words(given.pop("caps")),
             "priority": given.pop("priority"),
@@ -145,6 +169,7 @@ def request_words(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+request_id = click.argument("id", type=RequestId())
 output = click.option(
     "-o", "--output", type=click.Choice(["table", "json", "id"]), default="table", show_default=True
 )
