@@ -41,6 +41,7 @@ class SimFarm:
         self.store = MemoryStore() if store is None else store
         self.access = FakeAccess()
         self._keys = 0
+        self._calls: list[Coroutine[Any, Any, Any]] = []
         self.system = System(
             self.sim, self.store, self.access, self._make_key, lambda: 0.5, rules or Rules(), "life"
         )
@@ -57,6 +58,11 @@ class SimFarm:
         self._keys += 1
         return f"private {self._keys}", f"ssh-ed25519 public{self._keys}"
 
+    def end(self) -> None:
+        """Ends calls that still wait, here and not when the collector finds them."""
+        for coroutine in self._calls:
+            coroutine.close()
+
     # --- calls
     def call(self, coroutine: Coroutine[Any, Any, Any], within_s: float = 1e6) -> Any:
         """Runs a call of the api to its end."""
@@ -64,6 +70,7 @@ class SimFarm:
 
     def start_call(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Starts a call; a future of its answer."""
+        self._calls.append(coroutine)
         future = self.sim.spawn(coroutine)
         self.sim.run_until_idle()
         return future

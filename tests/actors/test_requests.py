@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -25,9 +26,11 @@ from tests.actors.farm import ADMIN, ALICE, BOB, SimFarm
 
 
 @pytest.fixture(params=range(3))
-def farm(request: pytest.FixtureRequest) -> SimFarm:
+def farm(request: pytest.FixtureRequest) -> Iterator[SimFarm]:
     """The same story in three orders of turns."""
-    return SimFarm(request.param)
+    made = SimFarm(request.param)
+    yield made
+    made.end()
 
 
 def kinds(farm: SimFarm, req_id: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -33,9 +34,11 @@ from tests.actors.farm import ADMIN, ALICE, LAB, SimFarm
 
 
 @pytest.fixture(params=range(3))
-def farm(request: pytest.FixtureRequest) -> SimFarm:
+def farm(request: pytest.FixtureRequest) -> Iterator[SimFarm]:
     """The same story in three orders of turns."""
-    return SimFarm(request.param)
+    made = SimFarm(request.param)
+    yield made
+    made.end()
 
 
 def test_a_new_worker_starts_in_maintenance_and_is_not_prepared(farm: SimFarm) -> None:
