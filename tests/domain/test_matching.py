@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from boruta.domain import matching as module
+from boruta.domain import walk
 from boruta.domain.capindex import CapIndex
 from boruta.domain.links import RIVALS, make_bucket
 from boruta.domain.matching import Matching, Pair
@@ -89,6 +90,19 @@ def test_among_equals_those_that_failed_lately_come_last(farm: Farm) -> None:
     assert farm.pairs() == [(2, "a")]
 
 
+def test_a_better_board_that_comes_later_is_seen_by_those_who_have_looked(farm: Farm) -> None:
+    for uuid in ("b", "d"):
+        farm.matching.worker_known(uuid, ARM, ())
+    for uuid in ("c1", "c2"):
+        farm.board(uuid, Capabilities(arch="arm, mips"))
+    farm.matching.worker_offered("d")
+    farm.request(1)
+    assert farm.pairs() == [(1, "c1")]
+    farm.matching.worker_offered("b")
+    farm.request(2)
+    assert farm.pairs() == [(2, "b")]
+
+
 def test_groups_of_a_request_must_meet_one_of_the_boards(farm: Farm) -> None:
     farm.board("a", ARM, ("x",))
     farm.request(1, groups=("y", "z"))
@@ -116,6 +130,23 @@ def test_a_board_is_named_or_refused_by_its_uuid(farm: Farm) -> None:
     assert farm.pairs() == []
     farm.matching.worker_offered("c")
     assert farm.pairs() == [(3, "c")]
+
+
+@pytest.mark.parametrize("along_workers", [True, False])
+def test_a_board_that_is_refused_is_not_the_first_try_either(
+    farm: Farm, along_workers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "PROBES", 1)
+    monkeypatch.setattr(walk.Walk, "_workers_are_fewer", lambda self: along_workers)
+    farm.request(1, Capabilities(UUID="!=a"))
+    farm.request(2)
+    farm.request(3, Capabilities())
+    farm.board("a")
+    farm.board("b", Capabilities(arch="mips"))
+    farm.matching.worker_withdrawn("b")
+    assert farm.pairs() == [(2, "a")]
+    farm.matching.worker_offered("b")
+    assert farm.pairs() == [(1, "b")]
 
 
 def test_what_is_refused_stands_at_its_old_place(farm: Farm) -> None:
