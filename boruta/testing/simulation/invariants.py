@@ -1,0 +1,287 @@
+"""What must hold, always: looked at after every step, where that step may have broken it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from boruta.domain.rows import JobRow, RequestRow, Transaction, WorkerRow, Write
+from boruta.domain.states import REQUEST_STEPS, WORKER_STEPS
+from boruta.domain.types import ReqID, ReqState, WorkerState, WorkerUUID
+from boruta.testing.simulation.boards import Board
+from boruta.testing.simulation.ledger import Job, Ledger
+from boruta.testing.simulation.queue import Queue
+from boruta.testing.simulation.servers import ServerHost, public_of
+from boruta.testing.simulation.world import World
+
+ODD_S: Final = 25.0  # a request and its board may disagree until the second sweep
+EARLY_S: Final = 1.0
+LATE_S: Final = 12.0  # until the last process of a holder is dead, with what may fail at first
+_REQUEST_PATHS: Final = frozenset((a, b) for (a, _), b in REQUEST_STEPS.items())
+_WORKER_PATHS: Final = frozenset((a, b) for (a, _), b in WORKER_STEPS.items())
+_FRESH_KEY: Final = (WorkerState.PREPARE, WorkerState.BUSY)
+
+
+class Violation(AssertionError):
+    """An invariant was broken.
+
+    Attributes:
+        rule: its number and name, e.g. ``1 one holder``.
+    """
+
+    def __init__(self, rule: str, text: str) -> None:
+        super().__init__(f"invariant {rule}: {text}")
+        self.rule = rule
+
+
+@dataclass(slots=True)
+class Invariants:
+    """The watch over one simulation."""
+
+    world: World
+    boards: dict[WorkerUUID, Board]
+    ledger: Ledger = field(default_factory=Ledger)
+    queue: Queue = field(init=False)
+    server: ServerHost = field(init=False)
+    _seen: tuple[int, int] = (0, 0)
+    _refusals: int = 0
+    _stores: int = 0
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.world, self.broken)
+
+    def broken(self, rule: str, text: str) -> None:
+        """An invariant does not hold; the run ends after this step."""
+        if self.world.broken is None:
+            self.world.broken = Violation(rule, f"{text} (at {self.world.now:.3f} s)")
+
+    def accepted(self, req_id: ReqID) -> None:
+        """A client was told this id: the store has the request, and keeps it."""
+        self.ledger.accepted += 1
+        if self.server.store.request(req_id) is None and self.server.stores == self._stores:
+            self.broken("2 states", f"request {req_id} was accepted and is not in the store")
+        self._stores = self.server.stores
+
+    # --- commits
+    def before(self, transaction: Transaction) -> None:
+        """A transaction was accepted and is not applied yet."""
+        store = self.server.store
+        for change in transaction:
+            if not isinstance(change, Write):
+                continue
+            match change.row:
+                case RequestRow() as row:
+                    self._request_moves(store.request(row.id), row, transaction)
+                case WorkerRow() as board:
+                    self._worker_moves(store.worker(board.uuid), board)
+                case JobRow():
+                    pass
+
+    def _request_moves(
+        self, old: RequestRow | None, row: RequestRow, transaction: Transaction
+    ) -> None:
+        if old is None:
+            if row.state is not ReqState.WAIT:
+                self.broken("2 states", f"request {row.id} begins as {row.state.value}")
+            return
+        if old.state.ended:
+            self.broken("2 states", f"request {row.id} changes after its end: {old} -> {row}")
+        elif old.state is not row.state and (old.state, row.state) not in _REQUEST_PATHS:
+            self.broken(
+                "2 states", f"request {row.id} goes from {old.state.value} to {row.state.value}"
+            )
+        if row.state is ReqState.INPROGRESS and old.state is ReqState.WAIT:
+            self._claimed(row, transaction)
+
+    def _claimed(self, row: RequestRow, transaction: Transaction) -> None:
+        rows = [change.row for change in transaction if isinstance(change, Write)]
+        jobs = [one for one in rows if isinstance(one, JobRow) and one.request_id == row.id]
+        held = [one for one in rows if isinstance(one, WorkerRow) and one.request_id == row.id]
+        if len(jobs) != 1 or len(held) != 1 or held[0].state is not WorkerState.RUN:
+            self.broken("1 one holder", f"the claim of request {row.id} is not one transaction")
+            return
+        job, board = jobs[0], self.boards[held[0].uuid]
+        other = self.ledger.holder.get(board.uuid)
+        if other is not None:
+            self.broken("1 one holder", f"{board.uuid} is held by {other} and given to {row.id}")
+        if job.key in self.ledger.by_key:
+            self.broken("1 one holder", f"the key of request {row.id} was another job's")
+        if board.inside is not None:
+            self.broken(
+                "1 one holder",
+                f"{board.uuid} is given to {row.id} while the holder of an earlier job is inside",
+            )
+
+    def _worker_moves(self, old: WorkerRow | None, row: WorkerRow) -> None:
+        if old is None:
+            return
+        if old.state is not row.state and (old.state, row.state) not in _WORKER_PATHS:
+            self.broken("2 states", f"{row.uuid} goes from {old.state.value} to {row.state.value}")
+        if row.server_epoch < old.server_epoch or row.board_epoch < old.board_epoch:
+            self.broken("1 one holder", f"{row.uuid}: an epoch falls: {old.epoch} -> {row.epoch}")
+        enters = old.state is not row.state and row.state in _FRESH_KEY
+        if enters and row.board_epoch == old.board_epoch:
+            self.broken("1 one holder", f"{row.uuid} enters {row.state.value} without a new epoch")
+
+    def after(self, transaction: Transaction) -> None:
+        """A transaction was applied."""
+        for change in transaction:
+            if not isinstance(change, Write):
+                continue
+            match change.row:
+                case RequestRow() as row:
+                    self._request_moved(row)
+                case WorkerRow() as board:
+                    self.ledger.suspects.setdefault(board.uuid, self.world.now)
+                    self.queue.worker(board)
+                case JobRow() as job:
+                    self._job_moved(job)
+
+    def _request_moved(self, row: RequestRow) -> None:
+        ledger = self.ledger
+        ledger.states[row.id] = row.state
+        self.queue.request(row, self.server.dispatcher.utcnow())
+        if not row.state.ended:
+            return
+        job = ledger.running.pop(row.id, None)
+        if job is not None:
+            ledger.holder.pop(job.row.worker_uuid, None)
+            ledger.suspects.setdefault(job.row.worker_uuid, self.world.now)
+            job.over_at = self.world.now
+            if row.reason_code == "time_up" and self.world.now < job.ends_at - EARLY_S:
+                self._short(job)
+
+    def _job_moved(self, row: JobRow) -> None:
+        ledger, now = self.ledger, self.world.now
+        job = ledger.jobs.get(row.request_id)
+        if job is None or job.row.key != (row.key or job.row.key):
+            job = Job(row, public_of(row.key))
+            ledger.jobs[row.request_id] = ledger.by_key[row.key] = job
+            ledger.by_public[job.public] = job
+            ledger.running[row.request_id] = job
+            ledger.holder[row.worker_uuid] = row.request_id
+            ledger.claims.append(row.request_id)
+        if row.end_rev != job.row.end_rev or not job.ends_at:
+            left = (row.ends_at - self.server.dispatcher.utcnow()).total_seconds()
+            job.ends_at = max(job.ends_at, now + left)
+        if row.ended_at is not None and job.row.ended_at is None:
+            board = self.boards[row.worker_uuid]
+            if board.inside == job.public:
+                self.broken(
+                    "1 one holder",
+                    f"the session of request {row.request_id} on {board.uuid} counts as over, "
+                    "and its holder is inside",
+                )
+        job.moved(row)
+
+    def _short(self, job: Job) -> None:
+        if not job.leased:
+            return  # no lease has arrived: the agent gives a default one
+        self.broken(
+            "5 job time",
+            f"request {job.row.request_id} is over {job.ends_at - self.world.now:.1f} s before "
+            "its job's end",
+        )
+
+    # --- what is really open
+    def watch(self, what: str, board: Board, key: str) -> None:
+        """A key is let in, a lease is on the disk, somebody logs in."""
+        if what == "let_in":
+            if board.inside is not None:
+                self.broken(
+                    "1 one holder", f"{board.uuid} lets a key in while another's holder is inside"
+                )
+        elif what == "lease":
+            job = self.ledger.by_public.get(key)
+            if job is not None:
+                job.leased = True
+        elif what == "login":
+            self.world.later(1.0, lambda: self._look_inside(board, key))
+
+    def entered(self, board: Board, private: str) -> None:
+        """A holder got in through the server's tunnel."""
+        job = self.ledger.by_key.get(private)
+        if job is None or job.over_at is not None:
+            which = "no job" if job is None else f"request {job.row.request_id}, which is over,"
+            self.broken("1 one holder", f"a key of {which} opens {board.uuid}")
+        elif job.row.worker_uuid != board.uuid:
+            self.broken("1 one holder", f"{board.uuid} is opened by a key of another board's job")
+
+    def _look_inside(self, board: Board, key: str) -> None:
+        """Nobody stays longer than his job's last end; not if his board is cut off either."""
+        if board.inside != key:
+            return
+        job = self.ledger.by_public.get(key)
+        if job is None:
+            return
+        now = self.world.now
+        until = max(job.ends_at, board.runs_since) + LATE_S
+        if board.runs and now > until:
+            self.broken(
+                "5 job time",
+                f"the holder of request {job.row.request_id} is inside {board.uuid} "
+                f"{now - job.ends_at:.1f} s after his job's end",
+            )
+            return
+        self.world.later(max(1.0, until - now + 0.1), lambda: self._look_inside(board, key))
+
+    # --- when a moment is over
+    def quiet(self) -> None:
+        """All that could happen at this moment has happened."""
+        server = self.server
+        if not server.runs:
+            return
+        seen = (server.lives, server.dispatcher.turns)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        refused = server.dispatcher.refusals != self._refusals
+        self._refusals = server.dispatcher.refusals
+        if self.ledger.suspects:
+            self._agree()
+        claims, self.ledger.claims = self.ledger.claims, []
+        if not refused:
+            for req_id in claims:
+                job = self.ledger.running.get(req_id)
+                if job is not None:
+                    self.queue.check_order(server, req_id, job.row.worker_uuid)
+        self.queue.check_idle(server)
+        self._check_tunnels()
+
+    def _agree(self) -> None:
+        """A held board and its request say the same of each other, soon."""
+        store, ledger, now = self.server.store, self.ledger, self.world.now
+        for uuid, since in tuple(ledger.suspects.items()):
+            board, held = store.worker(uuid), ledger.holder.get(uuid)
+            says = None if board is None or board.state is not WorkerState.RUN else board.request_id
+            if says == held:
+                del ledger.suspects[uuid]
+            elif now - max(since, self.server.up_since) > ODD_S:
+                self.broken(
+                    "2 states", f"{uuid} is lent to {says} and held by {held} for over {ODD_S} s"
+                )
+
+    def _check_tunnels(self) -> None:
+        opened = self.server.access.opened
+        if len(opened) <= len(self.ledger.running):
+            return
+        open_ = {(job.row.tunnel_host, job.row.tunnel_port) for job in self.ledger.running.values()}
+        for endpoint in opened:
+            if (endpoint.host, endpoint.port) not in open_:
+                self.broken("1 one holder", f"the tunnel {endpoint} outlives its job")
+
+    def look_again(self) -> None:
+        """Looks at everything when this moment is over, whether something has moved or not."""
+        self._seen = (0, 0)
+
+    def forget(self) -> None:
+        """The store was lost: what it knew does not count any more."""
+        lost = self.ledger.running.values()
+        for job in lost:
+            job.over_at = self.world.now
+        self.ledger.forget()
+        self.queue.forget()
+
+
+
+

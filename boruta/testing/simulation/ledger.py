@@ -1,0 +1,55 @@
+"""What really happened to requests, jobs and keys, told by nobody's memory but the store's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from boruta.domain.rows import JobRow
+from boruta.domain.types import ReqID, ReqState, WorkerUUID
+
+
+@dataclass(slots=True)
+class Job:
+    """A job.
+
+    Attributes:
+        row: its row, with the key that it had.
+        public: the public half of its key.
+        ends_at: its latest end, in the world's seconds.
+        over_at: when its request ended.
+        leased: its agent has been told of its end.
+    """
+
+    row: JobRow
+    public: str
+    ends_at: float = 0.0
+    over_at: float | None = None
+    leased: bool = False
+
+    def moved(self, row: JobRow) -> None:
+        """Its row has changed; the key is emptied at the end, and remembered here."""
+        self.row = replace(row, key=row.key or self.row.key)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All of it. `suspects` are boards that may disagree with their request, and since when."""
+
+    states: dict[ReqID, ReqState] = field(default_factory=dict)
+    jobs: dict[ReqID, Job] = field(default_factory=dict)
+    by_key: dict[str, Job] = field(default_factory=dict)
+    by_public: dict[str, Job] = field(default_factory=dict)
+    running: dict[ReqID, Job] = field(default_factory=dict)
+    holder: dict[WorkerUUID, ReqID] = field(default_factory=dict)
+    suspects: dict[WorkerUUID, float] = field(default_factory=dict)
+    claims: list[ReqID] = field(default_factory=list)
+    accepted: int = 0
+
+    def forget(self) -> None:
+        """The store was lost. Keys are remembered: an old one must still open nothing."""
+        self.states.clear()
+        self.jobs.clear()
+        self.running.clear()
+        self.holder.clear()
+        self.suspects.clear()
+        self.claims.clear()

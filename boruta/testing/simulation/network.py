@@ -1,0 +1,232 @@
+"""Cables and connections between a server and the machines around it.
+
+Heartbeats that would arrive are left out: while both ends and the cable between them are well,
+either end is taken to have just heard the other. What silence follows from a cut, a kill or a
+freeze is counted from a moment within the last beat, and judged by the code that judges it in
+production.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from boruta.domain.errors import BorutaError, Unreachable
+from boruta.domain.types import Caller
+from boruta.testing.simulation.faults import Weather
+from boruta.testing.simulation.world import Process, World
+
+if TYPE_CHECKING:
+    from boruta.testing.simulation.router import SimRouter
+
+_LATENCY_S = (0.0005, 0.004)
+_LATE_S = 20.0  # at most, of a frame that is delayed
+_TICK_S = 0.5  # both ends look twice a second; the phase is drawn
+
+
+class Cable:
+    """What lies between a machine and the server. A cut one keeps what was sent until it is mended.
+
+    Attributes:
+        up: the machine is heard by the server.
+        down: the server is heard by the machine.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network = network
+        self.name = name
+        self.up = self.down = True
+        self.wires: list[Wire] = []
+
+    def set(self, up: bool, down: bool) -> None:
+        """Cuts or mends it."""
+        self.up, self.down = up, down
+        for wire in tuple(self.wires):
+            wire.changed()
+            wire.flush()
+
+
+class End:
+    """One end of a connection.
+
+    Attributes:
+        process: whose it is.
+        take: takes what has come; runs in the process.
+        inbox: frames that came and are not taken yet; None is the end of the connection.
+    """
+
+    def __init__(self, process: Process, beat_s: float, gone_s: float) -> None:
+        self.process = process
+        self.beat_s = beat_s
+        self.gone_s = gone_s
+        self.inbox: deque[bytes | None] = deque()
+        self.take: Callable[[], None] = _nothing
+        self.look: Callable[[], None] = _nothing  # judges silence; runs in the process
+        self.set_heard: Callable[[float], None] = _nothing1
+        self.heard_at: Callable[[], float] = lambda: 0.0
+        self.hears = True
+        self.watched = False
+        self.open = True
+        self.last_at = 0.0  # when the latest frame to this end arrives
+        self.waits: deque[bytes | None] = deque()  # sent to this end over a cut cable
+
+
+class Wire:
+    """One connection: a machine's process at one end, the server's at the other."""
+
+    def __init__(
+        self, network: Network, cable: Cable, near: End, far: End, caller: Caller, host: str
+    ) -> None:
+        self.network = network
+        self.world = network.world
+        self.cable = cable
+        self.near, self.far = near, far
+        self.caller = caller
+        self.host = host
+        cable.wires.append(self)
+
+    # --- frames
+    def send(self, to: End, frame: bytes | None) -> None:
+        """A frame leaves for an end; None says that the sender has closed."""
+        weather = self.network.weather
+        sender = self.far if to is self.near else self.near
+        if frame is not None and (sender.process.dead or not sender.open or not to.open):
+            return
+        if frame is not None and weather.strikes("lost"):
+            return
+        if not self._passes(to):
+            to.waits.append(frame)
+            return
+        self._launch(to, frame)
+        if frame is not None and weather.strikes("doubled"):
+            self._launch(to, frame)
+
+    def _passes(self, to: End) -> bool:
+        return self.cable.up if to is self.far else self.cable.down
+
+    def _launch(self, to: End, frame: bytes | None) -> None:
+        world, weather = self.world, self.network.weather
+        low, high = _LATENCY_S
+        at = world.now + low + (high - low) * world.random.random()
+        if frame is not None and weather.strikes("reordered"):
+            at += world.random.random()
+        else:
+            if frame is not None and weather.strikes("delayed"):
+                at += _LATE_S * world.random.random()
+            at = to.last_at = max(at, to.last_at)
+        world.later(at - world.now, lambda: self._arrive(to, frame))
+
+    def flush(self) -> None:
+        """What waited for the cable goes."""
+        for to in (self.near, self.far):
+            if self._passes(to):
+                waiting, to.waits = to.waits, deque()
+                for frame in waiting:
+                    self._launch(to, frame)
+
+    def _arrive(self, to: End, frame: bytes | None) -> None:
+        if to.process.dead or not to.open:
+            return
+        to.inbox.append(frame)
+        to.process.loop.call_soon(to.take)
+
+    # --- its end
+    def close(self, side: End) -> None:
+        """One end closes, or its process dies: the other hears of it, if it can."""
+        if not side.open:
+            return
+        side.open = False
+        other = self.far if side is self.near else self.near
+        if other.open:
+            self.send(other, None)
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        if self in self.cable.wires:
+            self.cable.wires.remove(self)
+
+    # --- silence
+    def changed(self) -> None:
+        """The cable, or a process at one end, has changed: who hears whom?"""
+        near, far = self.near, self.far
+        self._hearing(far, self.cable.up and near.process.runs and near.open)
+        # The server echoes what it hears: it says nothing to whom it does not hear.
+        self._hearing(near, self.cable.down and self.cable.up and far.process.runs and far.open)
+
+    def _hearing(self, end: End, hears: bool) -> None:
+        if hears is end.hears:
+            return
+        end.hears = hears
+        now, draw = self.world.now, self.world.random.random
+        if hears:
+            end.set_heard(now)
+            return
+        end.set_heard(max(end.heard_at(), now - draw() * end.beat_s))
+        self.watch(end)
+
+    def watch(self, end: End) -> None:
+        """Looks at an end that hears nothing when its patience is over."""
+        if end.watched or end.look is _nothing:
+            return
+        end.watched = True
+
+        def look() -> None:
+            end.watched = False
+            if end.hears or not end.open or end.process.dead:
+                return
+            if end.process.runs:
+                end.process.loop.call_soon(end.look)
+            self.watch(end)
+
+        at = max(end.heard_at() + end.gone_s, self.world.now)
+        self.world.later(at - self.world.now + _TICK_S * self.world.random.random() + 1e-3, look)
+
+    def refresh(self, end: End) -> None:
+        """Where heartbeats come, one has just come."""
+        if end.hears:
+            end.set_heard(self.world.now)
+
+
+class Network:
+    """All cables, and the one address at which the server of the moment is found."""
+
+    def __init__(self, world: World, weather: Weather) -> None:
+        self.world = world
+        self.weather = weather
+        self.cables: dict[str, Cable] = {}
+        self.router: SimRouter | None = None  # of the server that listens now
+
+    def cable(self, name: str) -> Cable:
+        """The cable of a machine."""
+        return self.cables.setdefault(name, Cable(self, name))
+
+    def dial(self, cable: Cable, near: End, caller: Caller, host: str) -> Wire | BorutaError:
+        """A connection; refused if nothing listens, silent if the cable is cut."""
+        router = self.router
+        if router is None or router.process.dead:
+            return Unreachable("nothing answers")
+        far = router.end()
+        wire = Wire(self, cable, near, far, caller, host)
+        far.take = lambda: router.take(wire)
+        wire.changed()
+        return wire
+
+    def process_changed(self, process: Process) -> None:
+        """A process was frozen, resumed or killed."""
+        for cable in self.cables.values():
+            for wire in tuple(cable.wires):
+                for end in (wire.near, wire.far):
+                    if end.process is process and process.dead:
+                        wire.close(end)
+                if process in (wire.near.process, wire.far.process):
+                    wire.changed()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nothing1(_: float) -> None:
+    pass

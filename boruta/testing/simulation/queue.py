@@ -1,0 +1,120 @@
+"""Whether matching is just: nobody waits beside an idle board, nobody is served out of turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from boruta.domain.requirements import Requirements, parse_caps
+from boruta.domain.rows import RequestRow, WorkerRow
+from boruta.domain.types import Capabilities, Groups, ReqID, ReqState, WorkerState, WorkerUUID
+from boruta.testing.simulation.servers import ServerHost
+from boruta.testing.simulation.world import World
+
+# A board is matched after 5 s online, a lost offer is found by the second sweep; a board whose
+# tunnel could not be opened waits up to 60 s, and is not counted meanwhile.
+IDLE_BESIDE_S: Final = 30.0
+_UNKNOWN: Final = float("inf")
+
+
+class Queue:
+    """The waiting requests and the idle boards, as the store has them."""
+
+    def __init__(self, world: World, broken: Callable[[str, str], None]) -> None:
+        self._world = world
+        self._broken = broken
+        self.waiting: dict[ReqID, tuple[RequestRow, float]] = {}  # and when it is ready
+        self.idle: dict[WorkerUUID, WorkerRow] = {}
+        self._beside: dict[tuple[ReqID, WorkerUUID], float] = {}
+        self._parsed: dict[Capabilities, Requirements] = {}
+        self._fits: dict[tuple[Capabilities, Groups, Capabilities, Groups], bool] = {}
+        self._up_since = 0.0
+
+    def request(self, row: RequestRow, now: datetime) -> None:
+        """A request was written."""
+        if row.state is not ReqState.WAIT:
+            self.waiting.pop(row.id, None)
+            return
+        wait = max(0.0, (row.valid_after - now).total_seconds())
+        self.waiting[row.id] = row, self._world.now + wait
+
+    def clock_jumped(self) -> None:
+        """When requests that are not valid yet become so cannot be told now."""
+        for req_id, (row, ready_at) in tuple(self.waiting.items()):
+            if ready_at > self._world.now:
+                self.waiting[req_id] = row, _UNKNOWN
+
+    def worker(self, row: WorkerRow) -> None:
+        """A worker was written."""
+        if row.state is WorkerState.IDLE and row.prepared_key:
+            self.idle[row.uuid] = row
+        else:
+            self.idle.pop(row.uuid, None)
+
+    def forget(self) -> None:
+        """The store was lost."""
+        self.waiting.clear()
+        self.idle.clear()
+        self._beside.clear()
+
+    def fits(self, request: RequestRow, board: WorkerRow) -> bool:
+        """Whether the board may serve the request."""
+        key = (request.caps, request.owner_groups, board.caps, board.groups)
+        found = self._fits.get(key)
+        if found is None:
+            found = self._fits[key] = self._computed(request, board)
+        return found
+
+    def _computed(self, request: RequestRow, board: WorkerRow) -> bool:
+        if request.owner_groups and set(request.owner_groups).isdisjoint(board.groups):
+            return False
+        parsed = self._parsed.get(request.caps)
+        if parsed is None:
+            parsed = self._parsed[request.caps] = parse_caps(request.caps)
+        return all(part.fits(board.caps.get(part.key)) for part in parsed.parts)
+
+    # --- checks
+    def check_order(self, server: ServerHost, req_id: ReqID, uuid: WorkerUUID) -> None:
+        """Of those that were ready before this moment, nobody further ahead fits the board."""
+        if not self.waiting:
+            return
+        store = server.store
+        claimed, board = store.request(req_id), store.worker(uuid)
+        if claimed is None or board is None:
+            return
+        place = (claimed.priority, claimed.queue_seq)
+        for row, ready_at in self.waiting.values():
+            ahead = (row.priority, row.queue_seq) < place and ready_at < self._world.now
+            if ahead and self.fits(row, board):
+                self._broken(
+                    "4 order",
+                    f"{uuid} is given to request {req_id} (priority {place[0]}) while request "
+                    f"{row.id} (priority {row.priority}) waits, fits, and is ahead",
+                )
+
+    def check_idle(self, server: ServerHost) -> None:
+        """No request that is ready stays beside an idle board that fits it."""
+        if server.up_since != self._up_since:
+            self._up_since = server.up_since
+            self._beside.clear()
+        if not self.waiting or not self.idle:
+            self._beside.clear()
+            return
+        now = self._world.now
+        presence, beside = server.system.directory.presence, self._beside
+        found: dict[tuple[ReqID, WorkerUUID], float] = {}
+        for uuid, board in self.idle.items():
+            there = presence.get(uuid)
+            if there is None or not there.online or server.tunnels_full:
+                continue
+            for req_id, (row, ready_at) in self.waiting.items():
+                if ready_at <= now and self.fits(row, board):
+                    since = found[req_id, uuid] = beside.get((req_id, uuid), now)
+                    if now - since > IDLE_BESIDE_S:
+                        self._broken(
+                            "3 nobody waits in vain",
+                            f"request {req_id} waits beside {uuid}, which is idle and fits, "
+                            f"for {now - since:.0f} s",
+                        )
+        self._beside = found
