@@ -149,6 +149,45 @@ def test_a_board_that_is_refused_is_not_the_first_try_either(
     assert farm.pairs() == [(1, "b")]
 
 
+@pytest.fixture
+def along_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk.Walk, "_workers_are_fewer", lambda self: True)
+
+
+@pytest.mark.usefixtures("along_workers")
+def test_a_bucket_that_was_seen_empty_is_seen_again(farm: Farm) -> None:
+    farm.board("a")
+    farm.board("b")
+    farm.request(1)
+    assert farm.pairs() == [(1, "a")]
+    farm.matching.worker_withdrawn("b")
+    farm.request(2)
+    assert farm.pairs() == []
+    farm.matching.worker_offered("b")
+    assert farm.pairs() == [(2, "b")]
+
+
+@pytest.mark.usefixtures("along_workers")
+def test_a_board_that_comes_back_offers_what_came_meanwhile(farm: Farm) -> None:
+    farm.request(5, priority=5)
+    farm.board("w")
+    for n in (1, 3, 4):
+        farm.board(f"t{n}", Capabilities(arch=f"t{n}"))
+        farm.request(n, Capabilities(arch=f"t{n}"), priority=n)
+
+    def next_pair() -> list[Pair]:
+        while farm.matching.advance(100):
+            pass
+        return farm.matching.matches(1)
+
+    assert next_pair() == [Pair(1, "t1")]
+    farm.matching.worker_withdrawn("w")
+    farm.request(2, Capabilities(arch="arm|x"), priority=2)
+    assert next_pair() == [Pair(3, "t3")]
+    farm.matching.worker_offered("w")
+    assert next_pair() == [Pair(2, "w")]
+
+
 def test_what_is_refused_stands_at_its_old_place(farm: Farm) -> None:
     farm.request(1)
     farm.board("a")
