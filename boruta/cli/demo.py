@@ -25,9 +25,12 @@ WANTED: Final = ((8, "nightly build"), (8, "kernel bisect"), (8, "smoke test"))
 LATER: Final = ((12, "can wait"), (2, "release blocker"))
 
 
-@click.command()
+@click.command(epilog="Example: boruta demo")
 def demo() -> None:
-    """Show a farm at work: one server, three simulated boards, real ZeroMQ and SSH on loopback."""
+    """Show a farm at work: one server, three simulated boards, real ZeroMQ and SSH on loopback.
+
+    It needs no set-up and leaves nothing behind.
+    """
     from boruta.client import connect
     from boruta.farm import Farm
 

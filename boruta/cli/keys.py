@@ -60,7 +60,11 @@ def key() -> None:
 @_data
 def new(name: str, role: str, groups: tuple[str, ...], out: Path, data: Path | None) -> None:
     """Make a pair for NAME and admit it."""
+    from boruta.domain.types import Role
+
     ring = _ring(data, make=True)
+    if role in set(Role):
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
     public_file, secret_file = ring.new(name, role, groups, out)
     click.echo(secret_file)
     click.echo(

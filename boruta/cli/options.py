@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
     from boruta.client import Client
 
+    _IdType = click.ParamType[int]
+    _SecondsType = click.ParamType[float]
+    _TimeType = click.ParamType[datetime]
+else:
+    # A ParamType of click 8.1 takes no parameter.
+    _IdType = _SecondsType = _TimeType = click.ParamType
+
 F = TypeVar("F", bound=Callable[..., Any])
 _CONNECTION: Final = ("server", "server_key", "key", "profile", "data")
 MOST_ID: Final = 2**63 - 1  # of what the wire carries
@@ -65,7 +72,7 @@ def client() -> Iterator[Client]:
             found.close()
 
 
-class RequestId(click.ParamType[int]):
+class RequestId(_IdType):
     """A request's id: digits alone."""
 
     name = "id"
@@ -84,7 +91,7 @@ class RequestId(click.ParamType[int]):
         return number
 
 
-class Duration(_Seconds):
+class Duration(_SecondsType):
     """`90`, `30m` or `1h30m`: seconds."""
 
     name = "duration"
@@ -104,7 +111,7 @@ class Duration(_Seconds):
             self.fail(error.message, param, ctx)
 
 
-class Time(click.ParamType["datetime"]):
+class Time(_TimeType):
     """RFC 3339, or `+DURATION` from now."""
 
     name = "time"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from boruta.cli.talk import coloured
 from boruta.domain.types import AccessInfo, Check, ReqInfo, ReqState, WorkerInfo
 
 COLOURS: Final = {
@@ -23,7 +24,10 @@ COLOURS: Final = {
     "FAILED": "red",
     "INVALID": "red",
     "TIMEOUT": "red",
+    "WRONG": "red",
 }
+LEAST: Final = 12  # a column of a table too wide for the terminal is not narrowed further
+ELLIPSIS: Final = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def clean(text: str) -> str:
@@ -38,8 +42,8 @@ def when(time: datetime | None) -> str | None:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def short(time: datetime | None) -> str:
-    """A time for a table: to the second, UTC."""
+def stamp(time: datetime | None) -> str:
+    """A time for people: to the second, UTC."""
     return "-" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
@@ -111,9 +115,9 @@ def check_json(check: Check) -> dict[str, Any]:
     return {"name": check.name, "ok": check.ok, "detail": check.detail}
 
 
-def print_json(value: object) -> None:
-    """One object or one array."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: object, *, line: bool = False) -> None:
+    """One object or one array; on one line where more of them follow."""
+    click.echo(json.dumps(value, indent=None if line else 2, ensure_ascii=False))
 
 
 def caps_words(caps: Mapping[str, str]) -> str:
@@ -121,21 +125,60 @@ def caps_words(caps: Mapping[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in sorted(caps.items()))
 
 
+def table_lines(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, width: int | None, colour: bool
+) -> list[str]:
+    """The lines of a table.
+
+    Args:
+        head: the columns' names.
+        rows: their cells; an empty one shows as `-`.
+        width: what a terminal has; None: nothing is cut.
+        colour: whether states are coloured.
+    """
+    cells = [list(head), *([clean(cell) or "-" for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if width is not None:
+        widths = _narrowed(widths, width)
+    lines = []
+    for row in cells:
+        texts = [_cut(cell, most).ljust(most) for cell, most in zip(row, widths, strict=True)]
+        plain = "  ".join(texts).rstrip()
+        if width is not None and len(plain) > width:
+            plain = _cut(plain, width)
+        elif colour:
+            styled = [_styled(text) for text in texts]
+            plain = "  ".join(styled).rstrip()
+        lines.append(plain)
+    return lines
+
+
+def _narrowed(widths: Sequence[int], width: int) -> list[int]:
+    """The widest columns give way, the first (what names the row) last of all."""
+    found = list(widths)
+    gaps = 2 * (len(found) - 1)
+    while (over := sum(found) + gaps - width) > 0:
+        at = max(range(1, len(found)), key=found.__getitem__, default=0)
+        if found[at] <= LEAST:
+            break
+        second = max((w for i, w in enumerate(found) if i not in (0, at)), default=LEAST)
+        found[at] -= min(over, max(1, found[at] - max(second, LEAST)))
+    return found
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: max(0, most - 1)] + ELLIPSIS
+
+
+def _styled(padded: str) -> str:
+    colour = COLOURS.get(padded.strip())
+    return padded if colour is None else click.style(padded, fg=colour)
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table: the same in a pipe, but there nothing is cut or coloured."""
-    cells = [[clean(cell) or "-" for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(head), *cells]) for i in range(len(head))]
-    on_terminal = sys.stdout.isatty()
-    most = shutil.get_terminal_size().columns if on_terminal else None
-    for row in [list(head), *cells]:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        line = "  ".join(padded).rstrip()
-        if most is not None and len(line) > most:
-            line = line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
-        if on_terminal:
-            for cell in row:
-                if cell in COLOURS:
-                    line = line.replace(cell, click.style(cell, fg=COLOURS[cell]), 1)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table_lines(head, rows, width=width, colour=coloured()):
         click.echo(line)
 
 
@@ -144,7 +187,8 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
     found = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in found), default=0)
     for name, value in found:
-        click.echo(f"{name.ljust(width)}  {clean(value)}")
+        text = clean(value)
+        click.echo(f"{name.ljust(width)}  {_styled(text) if coloured() else text}")
 
 
 REQUEST_HEAD: Final = ("ID", "STATE", "PRIO", "OWNER", "SINCE", "UNTIL", "WORKER / WHY", "NOTE")
@@ -167,8 +211,8 @@ def request_row(info: ReqInfo) -> list[str]:
         info.state.value,
         str(info.priority),
         info.owner.name,
-        short(since),
-        short(until),
+        stamp(since),
+        stamp(until),
         where,
         info.note,
     ]
@@ -189,37 +233,38 @@ def print_request(info: ReqInfo, output: str) -> None:
     """One request."""
     if output == "json":
         print_json(request_json(info))
-        return
-    if output == "id":
+    elif output == "id":
         click.echo(str(info.id))
-        return
+    else:
+        fields(_of_request(info))
+
+
+def _of_request(info: ReqInfo) -> list[tuple[str, str]]:
     job, queue = info.job, info.queue
-    fields(
-        [
-            ("id", str(info.id)),
-            ("state", info.state.value),
-            ("reason", f"{info.reason}  [{info.reason_code}]" if info.reason_code else info.reason),
-            ("worker", "" if job is None else job.worker_uuid),
-            ("job ends", "" if job is None else short(job.timeout)),
-            ("queue", "" if queue is None else f"#{queue.position}"),
-            ("why", "" if queue is None else f"{queue.why}  [{queue.why_code}]"),
-            ("holders", "" if queue is None else "; ".join(queue.holders)),
-            ("estimate", _seconds(None if queue is None else queue.estimate_s)),
-            ("priority", str(info.priority)),
-            ("owner", info.owner.name),
-            ("groups", " ".join(info.owner.groups)),
-            ("caps", caps_words(info.caps)),
-            ("valid after", short(info.valid_after)),
-            ("deadline", short(info.deadline)),
-            ("job time", _seconds(info.job_timeout_s)),
-            ("prolongs left", str(info.prolongs_left)),
-            ("bound", "yes" if info.bound else ""),
-            ("created", short(info.created)),
-            ("started", short(info.started) if info.started else ""),
-            ("ended", short(info.ended) if info.ended else ""),
-            ("note", info.note),
-        ]
-    )
+    return [
+        ("id", str(info.id)),
+        ("state", info.state.value),
+        ("reason", f"{info.reason}  [{info.reason_code}]" if info.reason_code else info.reason),
+        ("worker", "" if job is None else job.worker_uuid),
+        ("job ends", "" if job is None or info.state.ended else stamp(job.timeout)),
+        ("queue", "" if queue is None else f"#{queue.position}"),
+        ("why", "" if queue is None else f"{queue.why}  [{queue.why_code}]"),
+        ("holders", "" if queue is None else "; ".join(queue.holders)),
+        ("estimate", _seconds(None if queue is None else queue.estimate_s)),
+        ("priority", str(info.priority)),
+        ("owner", info.owner.name),
+        ("groups", " ".join(info.owner.groups)),
+        ("caps", caps_words(info.caps)),
+        ("valid after", stamp(info.valid_after)),
+        ("deadline", stamp(info.deadline)),
+        ("job time", _seconds(info.job_timeout_s)),
+        ("prolongs left", str(info.prolongs_left)),
+        ("bound", "yes" if info.bound else ""),
+        ("created", stamp(info.created)),
+        ("started", stamp(info.started) if info.started else ""),
+        ("ended", stamp(info.ended) if info.ended else ""),
+        ("note", info.note),
+    ]
 
 
 def _seconds(value: float | None) -> str:

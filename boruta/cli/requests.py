@@ -6,24 +6,30 @@ import signal
 import sys
 from datetime import datetime
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from boruta.cli import output as out
 from boruta.cli.options import (
     Duration,
+    RequestId,
     Time,
     client,
     connection,
     output,
+    request_id,
     request_options,
     request_words,
 )
-from boruta.cli.waiting import until_changed, until_served
+from boruta.cli.talk import tell
+from boruta.cli.waiting import Same, until_changed, until_served
 from boruta.domain.errors import BorutaError, UsageError
 from boruta.domain.listing import RequestFilter
 from boruta.domain.types import Page, ReqInfo, ReqState, SortInfo, SortOrder
+
+if TYPE_CHECKING:
+    from boruta.client import Client
 
 # What `wait` ends with, by how the waiting ended.
 WAIT_STATUS: Final = {
@@ -38,18 +44,13 @@ FOREVER: Final = float("inf")  # --wait without a duration
 LIVE: Final = (ReqState.WAIT.value, ReqState.INPROGRESS.value)
 
 
-def tell(text: str) -> None:
-    """A line for the person; stdout carries results alone."""
-    click.echo(text, err=True)
-
-
 def waited(info: ReqInfo) -> int:
     """Tells how the waiting ended; its exit status."""
     tell(f"request {info.id} is {info.state.value}" + (f": {info.reason}" if info.reason else ""))
     return WAIT_STATUS[info.state]
 
 
-@click.command()
+@click.command(epilog="Example: ID=$(boruta request -c arch=armv7l --for 2h --note bisecting)")
 @connection
 @request_options
 @click.option("--bound", is_flag=True, help="Stay, and give the board back when this ends.")
@@ -59,42 +60,61 @@ def waited(info: ReqInfo) -> int:
     is_flag=False,
     flag_value=FOREVER,
     metavar="[DURATION]",
-    help="Wait for a board, for ever or this long.",
+    help="Wait for a board, for ever or this long; the exit status is that of boruta wait.",
 )
+@output
 @request_words
-def request(wanted: dict[str, Any], bound: bool, wait: float | None) -> int:
-    """Queue a request and print its id."""
+def request(wanted: dict[str, Any], bound: bool, wait: float | None, output: str) -> int:
+    """Queue a request and print its id; everything else goes to stderr."""
     with client() as boruta:
         req_id = boruta.new_request(**wanted, bound=bound)
-        click.echo(str(req_id))
-        sys.stdout.flush()
-        if not bound and wait is None:
-            tell(f"queued; boruta wait {req_id} waits for a board, boruta close {req_id} ends it")
-            return 0
+        same = Same(boruta, req_id)
         try:
-            status = 0
-            if wait is not None:
-                status = waited(until_served(boruta, req_id, None if wait == FOREVER else wait))
-            if bound and status == 0:
-                return _stay(boruta, req_id)
-            return status
-        except (KeyboardInterrupt, SystemExit):
-            if bound:
-                boruta.close_request(req_id)
-                tell(f"request {req_id} is closed")
+            if output == "json":
+                out.print_request(same.look(), output)
+            else:
+                click.echo(str(req_id))
+            sys.stdout.flush()
+            if not bound and wait is None:
+                tell(f"queued; boruta wait {req_id} waits for a board, boruta close {req_id} ends")
+                return 0
+            return _stay(boruta, same, bound, wait)
+        except BrokenPipeError:
+            boruta.close_request(req_id)  # nobody has heard its id
             raise
 
 
-def _stay(boruta: Any, req_id: int) -> int:
+def _stay(boruta: Client, same: Same, bound: bool, wait: float | None) -> int:
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)
-    info = until_changed(boruta, req_id, lambda now: now.state.ended)
-    return waited(info)
+    if bound:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, leave)
+    try:
+        status = 0
+        if wait is not None:
+            limit = None if wait == FOREVER else wait
+            status = waited(until_changed(same, boruta, _served, limit))
+        if not bound or status != 0:
+            return status
+        tell(f"request {same.id} is bound: it lives until this ends (Ctrl-C)")
+        info = until_changed(same, boruta, _served)
+        if wait is None and not info.state.ended:
+            waited(info)
+        return waited(until_changed(same, boruta, lambda now: now.state.ended))
+    except (KeyboardInterrupt, SystemExit):
+        if bound:
+            boruta.close_request(same.id)
+            tell(f"request {same.id} is closed")
+        raise
 
 
-@click.command()
+def _served(info: ReqInfo) -> bool:
+    return info.state is not ReqState.WAIT
+
+
+@click.command(epilog="Example: boruta requests --state in-progress --owner alice -o json")
 @connection
 @click.option("--all", "all_", is_flag=True, help="Ended ones too.")
 @click.option("--state", "states", multiple=True, metavar="S", help="In any case, - for a blank.")
@@ -140,9 +160,9 @@ def _state(text: str) -> str:
     return name
 
 
-@click.command()
+@click.command(epilog="Example: boruta show 17")
 @connection
-@click.argument("id", type=click.IntRange(min=0))
+@request_id
 @output
 def show(id: int, output: str) -> None:
     """Show one request; one that waits says why."""
@@ -150,19 +170,23 @@ def show(id: int, output: str) -> None:
         out.print_request(boruta.get_request_info(id), output)
 
 
-@click.command()
+@click.command(epilog="Example: boruta wait 17 --timeout 30m")
 @connection
-@click.argument("id", type=click.IntRange(min=0))
+@request_id
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="Give up after this long.")
 def wait(id: int, timeout: float | None) -> int:
-    """Wait until the request no longer waits; the exit status says how it went."""
+    """Wait until the request no longer waits.
+
+    Exit status: 0 it has a board or is done, 5 it was cancelled, 6 its time or --timeout is over,
+    7 no board can ever serve it, 8 it failed.
+    """
     with client() as boruta:
         return waited(until_served(boruta, id, timeout))
 
 
-@click.command()
+@click.command(epilog="Example: boruta acquire 17 -o json")
 @connection
-@click.argument("id", type=click.IntRange(min=0))
+@request_id
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="Give up after this long.")
 @output
 def acquire(id: int, timeout: float | None, output: str) -> None:
@@ -181,7 +205,7 @@ def acquire(id: int, timeout: float | None, output: str) -> None:
             ("host", access.host),
             ("port", str(access.port)),
             ("username", access.username),
-            ("expires", out.short(access.expires)),
+            ("expires", out.stamp(access.expires)),
             ("host key", "; ".join(access.host_keys)),
         ]
     )
@@ -189,9 +213,9 @@ def acquire(id: int, timeout: float | None, output: str) -> None:
     tell(f"boruta ssh {id} logs in; boruta acquire -o json {id} is for programs")
 
 
-@click.command()
+@click.command(epilog="Example: boruta prolong 17")
 @connection
-@click.argument("id", type=click.IntRange(min=0))
+@request_id
 @output
 def prolong(id: int, output: str) -> None:
     """Set the job's end to now plus its job time."""
@@ -202,14 +226,14 @@ def prolong(id: int, output: str) -> None:
     elif output == "id":
         click.echo(str(id))
     else:
-        click.echo(f"request {id} ends {out.short(new.timeout)}; {new.prolongs_left} prolongs left")
+        click.echo(f"request {id} ends {out.stamp(new.timeout)}; {new.prolongs_left} prolongs left")
 
 
-@click.command()
+@click.command(epilog="Example: boruta close 17 18")
 @connection
-@click.argument("ids", type=click.IntRange(min=0), nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", type=RequestId(), nargs=-1, required=True, metavar="ID...")
 def close(ids: tuple[int, ...]) -> int:
-    """Cancel what waits, end what runs."""
+    """Cancel what waits, end what runs; the first refusal gives the exit status."""
     status = 0
     with client() as boruta:
         for req_id in ids:
@@ -223,16 +247,21 @@ def close(ids: tuple[int, ...]) -> int:
     return status
 
 
-@click.command()
+@click.command(epilog="Example: boruta update 17 --priority 2 --deadline +4h")
 @connection
-@click.argument("id", type=click.IntRange(min=0))
+@request_id
 @click.option("--priority", type=int, metavar="N", help="1 (first) .. 16.")
-@click.option("--after", type=Time(), metavar="TIME")
-@click.option("--deadline", type=Time(), metavar="TIME")
+@click.option("--after", type=Time(), metavar="TIME", help="Not before.")
+@click.option("--deadline", type=Time(), metavar="TIME", help="Give up then.")
+@output
 def update(
-    id: int, priority: int | None, after: datetime | None, deadline: datetime | None
+    id: int,
+    priority: int | None,
+    after: datetime | None,
+    deadline: datetime | None,
+    output: str,
 ) -> None:
-    """Change a waiting request."""
+    """Change a request that waits, and show it."""
     if priority is None and after is None and deadline is None:
         raise UsageError("update: nothing to change (want --priority, --after or --deadline)")
     if priority is not None:
@@ -241,4 +270,4 @@ def update(
         check_priority(priority)  # 0 would mean "leave it"
     with client() as boruta:
         boruta.update_request(ReqInfo(id, priority or 0, valid_after=after, deadline=deadline))
-        out.print_request(boruta.get_request_info(id), "table")
+        out.print_request(boruta.get_request_info(id), output)

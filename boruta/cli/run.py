@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from boruta.cli.options import Duration, client, connection, request_options, request_words
-from boruta.cli.output import short
-from boruta.cli.requests import tell
-from boruta.cli.waiting import until_served
-from boruta.domain.errors import BoardLost, BorutaError, InfraError, UsageError
+from boruta.cli.output import stamp
+from boruta.cli.result import (
+    INFRA,
+    INTERRUPTED,
+    Result,
+    failed,
+    local_fault,
+    not_served,
+)
+from boruta.cli.talk import tell
+from boruta.cli.waiting import Same, told, until_changed
+from boruta.domain.errors import BoardLost, BorutaError, UsageError
 from boruta.domain.types import ReqInfo, ReqState
 
 if TYPE_CHECKING:
     from boruta.client import Client
     from boruta.reservation import Reservation
 
-NEVER_RAN: Final = 122
-TIME_UP: Final = 124
-INFRA: Final = 125
-INTERRUPTED: Final = 130
-LOCAL_ENDS_WITHIN_S: Final = 5.0  # after SIGTERM; then SIGKILL
+RELEASE_WITHIN_S: Final = 5.0  # a server out of reach frees the board by the session's lease
+Use = Callable[["Reservation", dict[str, str]], int]
 
 
-@dataclass(slots=True)
-class Result:
-    """What `--result` writes."""
+class Wanted(NamedTuple):
+    """What the options say."""
 
-    outcome: str = "never_ran"
-    status: int = NEVER_RAN
-    reason: str = ""
-    request: int | None = None
-    worker: str | None = None
-
-    def end(self, outcome: str, status: int, reason: str = "") -> None:
-        """How it went."""
-        self.outcome, self.status, self.reason = outcome, status, reason
+    request: dict[str, Any]
+    puts: Sequence[str]
+    gets: Sequence[str]
+    env: dict[str, str]
+    wait: float | None
+    wait_anyway: bool
 
 
 run_options = [
@@ -66,7 +64,11 @@ def _with_run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command(
+    # What comes after CMD's first word is CMD's own, also without `--`.
+    context_settings={"allow_interspersed_args": False},
+    epilog="Example: boruta run -c arch=armv7l --put image.bin --get log.txt -- ./flash image.bin",
+)
 @connection
 @request_options
 @_with_run_options
@@ -84,31 +86,45 @@ def run(local: bool, cmd: tuple[str, ...], **given: Any) -> int:
 
     def use(board: Reservation, env: dict[str, str]) -> int:
         if local:
-            return _run_local(board, words, env)
-        return board.stream(words, stdin=_stdin(), env=env or None)
+            from boruta.cli.local import run_local
+
+            return run_local(board, words, env)
+        return board.stream(words, stdin=stdin(), env=env or None)
 
     return _held(use, **given)
 
 
-@click.command()
+@click.command(epilog="Example: boruta shell -c arch=armv7l --for 2h --note bisecting")
 @connection
 @request_options
 @_with_run_options
 @request_words
 def shell(**given: Any) -> int:
     """Get a board, open a shell on it, give it back when the shell ends."""
-    return _held(lambda board, _: board.shell(), **given)
+
+    def use(board: Reservation, env: dict[str, str]) -> int:
+        job = board.info.job
+        until = "" if job is None else f" until {stamp(job.timeout)}"
+        tell(f"board {board.worker_uuid} is yours{until}; it goes back when this shell ends")
+        return board.shell()
+
+    return _held(use, **given)
 
 
-def _stdin() -> int | None:
+def stdin() -> int | None:
+    """Where CMD reads from; None where there is nothing to be read."""
     try:
-        return sys.stdin.fileno()
+        number = sys.stdin.fileno()
+        # A background job that reads its terminal is stopped by the system, board and all.
+        if os.isatty(number) and os.tcgetpgrp(number) != os.getpgrp():
+            return None
     except (AttributeError, OSError, ValueError):
         return None  # closed, or not a real one
+    return number
 
 
 def _held(
-    use: Callable[[Reservation, dict[str, str]], int],
+    use: Use,
     *,
     wanted: dict[str, Any],
     puts: Sequence[str],
@@ -118,91 +134,87 @@ def _held(
     wait_anyway: bool,
     result_file: str | None,
 ) -> int:
-    variables = _variables(env)
+    words = Wanted(wanted, puts, gets, variables(env), wait, wait_anyway)
     for name in puts:
         if not Path(name).exists():
             raise UsageError(f"--put: {name!r} is not there")
     result = Result()
+    if result_file is not None:
+        # Before a board is taken for what could not be told; and so it reads if we are killed.
+        Result("infra", INFRA, "boruta run has not ended").write(result_file)
+
+    def leave() -> None:
+        result.end("interrupted", INTERRUPTED, "interrupted twice; the lease frees the board")
+        if result_file is not None:
+            result.write(result_file)
+        os._exit(INTERRUPTED)
+
     try:
-        with _interruptible(), client() as boruta:
-            _serve(boruta, result, use, wanted, (puts, gets), variables, (wait, wait_anyway))
+        with _interruptible(leave), client() as boruta:
+            _serve(boruta, result, use, words)
     except KeyboardInterrupt:
         result.end("interrupted", INTERRUPTED, "interrupted")
         tell("boruta: interrupted")
-    except UsageError as error:
-        result.end("never_ran", error.exit_status, error.message)
-        tell(f"boruta: {error.message}   [{error.code}]")
     except BorutaError as error:
-        _failed(result, error)
-    if result_file is not None:
-        Path(result_file).write_text(json.dumps(asdict(result)) + "\n")
+        failed(result, error)
+    except OSError as error:
+        local_fault(result, error)
+    finally:
+        if result_file is not None:
+            result.write(result_file)
     return result.status
 
 
-def _serve(
-    boruta: Client,
-    result: Result,
-    use: Callable[[Reservation, dict[str, str]], int],
-    wanted: dict[str, Any],
-    files: tuple[Sequence[str], Sequence[str]],
-    env: dict[str, str],
-    patience: tuple[float | None, bool],
-) -> None:
-    wait, wait_anyway = patience
-    unservable = "wait" if wait_anyway else "refuse"
-    req_id = boruta.new_request(**wanted, bound=True, unservable=unservable)
+def _serve(boruta: Client, result: Result, use: Use, words: Wanted) -> None:
+    unservable = "wait" if words.wait_anyway else "refuse"
+    req_id = boruta.new_request(**words.request, bound=True, unservable=unservable)
     result.request = req_id
+    same = Same(boruta, req_id)
     try:
-        info = until_served(boruta, req_id, wait)
+        info = until_changed(same, boruta, lambda now: now.state is not ReqState.WAIT, words.wait)
         if info.state is not ReqState.INPROGRESS:
-            result.end("never_ran", NEVER_RAN, f"{info.state.value}: {info.reason}")
-            tell(f"boruta: request {req_id} is {info.state.value}: {info.reason}")
+            not_served(result, info)
             return
         result.worker = None if info.job is None else info.job.worker_uuid
         with boruta.attach(req_id) as board, _warned(boruta, req_id):
-            _use(board, result, use, files, env)
+            _use(board, result, use, words)
     finally:
+        _release(boruta, same)
+
+
+def _release(boruta: Client, same: Same) -> None:
+    def close() -> None:
         with suppress(BorutaError):
-            if not boruta.get_request_info(req_id).state.ended:
-                boruta.close_request(req_id)
+            if not same.look().state.ended:
+                boruta.close_request(same.id)
+
+    closing = threading.Thread(target=close, daemon=True)
+    closing.start()
+    closing.join(RELEASE_WITHIN_S)
 
 
-def _use(
-    board: Reservation,
-    result: Result,
-    use: Callable[[Reservation, dict[str, str]], int],
-    files: tuple[Sequence[str], Sequence[str]],
-    env: dict[str, str],
-) -> None:
-    puts, gets = files
-    for name in puts:
+def _use(board: Reservation, result: Result, use: Use, words: Wanted) -> None:
+    for name in words.puts:
         board.put(name, "")
-    # From here on CMD may have begun: what goes wrong now is not "never ran".
-    result.end("infra", INFRA)
-    code = use(board, env)
-    result.end("exited", 128 - code if code < 0 else code)
-    for name in gets:
+    result.started()
+    result.exited(use(board, words.env))
+    for name in words.gets:
         try:
             board.get(name, ".")
+        except BoardLost:
+            raise
         except (BorutaError, OSError) as error:
-            if isinstance(error, BoardLost):
-                raise
             tell(f"boruta: --get {name}: {error}")
             if result.status == 0:
                 result.end("exited", 1, f"--get {name}: {error}")
 
 
-def _failed(result: Result, error: BorutaError) -> None:
-    if error.details.get("reason_code") == "time_up":
-        result.end("time_up", TIME_UP, error.message)
-    elif result.outcome == "never_ran" and not isinstance(error, InfraError):
-        result.end("never_ran", NEVER_RAN, error.message)
-    else:
-        result.end("infra", INFRA, error.message)
-    tell(f"boruta: {error.message}   [{error.code}]")
+def variables(words: Sequence[str]) -> dict[str, str]:
+    """What `-e K=V` sets.
 
-
-def _variables(words: Sequence[str]) -> dict[str, str]:
+    Raises:
+        UsageError: it is no NAME=VALUE.
+    """
     found: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -220,19 +232,16 @@ def _warned(boruta: Client, req_id: int) -> Iterator[None]:
         info: ReqInfo | None = getattr(change, "request", None)
         if info is not None and info.job is not None:
             tell(
-                f"boruta: the job ends at {short(info.job.timeout)}; "
+                f"boruta: the job ends at {stamp(info.job.timeout)}; "
                 f"boruta prolong {req_id} gives it more time"
             )
 
-    watching = boruta.subscribe(warn, kinds=["job_ending"], requests=[req_id])
-    try:
+    with told(boruta, warn, kinds=["job_ending"], requests=[req_id]):
         yield
-    finally:
-        watching.close()
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(leave: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGHUP end it as Ctrl-C does; a second signal leaves at once.
 
     The board is then freed by the lease of this client's session.
@@ -241,7 +250,7 @@ def _interruptible() -> Iterator[None]:
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if seen.is_set():
-            os._exit(INTERRUPTED)
+            leave()
         seen.set()
         raise KeyboardInterrupt
 
@@ -254,29 +263,3 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _run_local(board: Reservation, cmd: str | tuple[str, ...], env: dict[str, str]) -> int:
-    """Runs CMD on this machine; it is ended if the board is lost."""
-    variables = {**os.environ, **env, "BORUTA_REQUEST": str(board.id)}
-    try:
-        child = subprocess.Popen(
-            cmd if isinstance(cmd, str) else list(cmd), shell=isinstance(cmd, str), env=variables
-        )
-    except OSError as error:
-        tell(f"boruta: {error.filename or cmd}: {error.strerror}")
-        return 127 if isinstance(error, FileNotFoundError) else 126
-    try:
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                return child.wait(0.5)
-            if board.lost is not None:
-                raise board.lost
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(LOCAL_ENDS_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(epilog="Example: boruta server --data /srv/boruta --bind tcp://0.0.0.0:7175")
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="F", help="This boruta.toml only."
 )
@@ -35,10 +35,6 @@ def server(config: Path | None, **flags: object) -> None:
     # --data may also stand before the verb, where it is kept for all of them.
     before = click.get_current_context().find_root().ensure_object(dict).get("data")
     flags["data"] = flags["data"] or (Path(before) if before else None)
-
-    # --data may also stand before the verb, where it is kept for all of them.
-    given = click.get_current_context().find_root().ensure_object(dict)
-    flags["data"] = flags["data"] or given.get("data")
 
     def load() -> ServerConfig:
         return load_server_config(config, os.environ, **flags)

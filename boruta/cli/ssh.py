@@ -1,162 +1,146 @@
-"""Verbs that use a board that is held: ssh, exec, put, get, forward, ssh-config."""
+"""Verbs that run something on a board that is held: ssh, exec, ssh-config."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from boruta.cli.options import client, connection
-from boruta.cli.requests import tell
+from boruta.cli.options import RequestId, client, connection
 from boruta.domain.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from boruta.client import Client
+    from boruta.domain.types import AccessInfo
+    from boruta.reservation import Reservation
+
+
+_ID = "boruta.cli.id"
 
 
 def which(words: list[str]) -> int:
     """The request: the first word if it is all digits (it is taken off), else $BORUTA_REQUEST."""
-    if words and words[0].isdecimal():
-        return int(words.pop(0))
+    if words and is_id(words[0]):
+        return RequestId().convert(words.pop(0), None, None)
     given = os.environ.get("BORUTA_REQUEST", "")
-    if not given.isdecimal():
+    if not is_id(given):
         raise UsageError("which request? want an ID, or BORUTA_REQUEST set (boruta run --local)")
-    return int(given)
+    return RequestId().convert(given, None, None)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+def is_id(word: str) -> bool:
+    """An argument is a request's id if it is all digits."""
+    return word.isascii() and word.isdecimal()
+
+
+@contextmanager
+def held(req_id: int) -> Iterator[Reservation]:
+    """The board of a request; one that waits is waited for, and why is shown."""
+    with client() as boruta:
+        _served(boruta, req_id)
+        with boruta.attach(req_id) as board:
+            yield board
+
+
+def _served(boruta: Client, req_id: int) -> None:
+    from boruta.cli.waiting import until_served
+
+    until_served(boruta, req_id)
+
+
+def _access(req_id: int) -> AccessInfo:
+    with client() as boruta:
+        _served(boruta, req_id)
+        return boruta.acquire_worker(req_id)
+
+
+class OfBoard(click.Command):
+    """`[OPTIONS] [ID] [OPTIONS] [--] CMD...`: from CMD's first word on all is CMD's own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses our options; keeps the id for `target` and leaves CMD in `words`."""
+        rest = list(args)
+        ours = self._options(ctx, rest)
+        if rest and is_id(rest[0]):
+            ctx.meta[_ID] = rest.pop(0)
+            ours += self._options(ctx, rest)
+        if rest and rest[0] == "--":
+            rest.pop(0)
+        return super().parse_args(ctx, [*ours, "--", *rest])
+
+    def _options(self, ctx: click.Context, rest: list[str]) -> list[str]:
+        """Takes the options off the front of the words, with their values."""
+        valued = {
+            name
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option) and not param.is_flag
+            for name in param.opts
+        }
+        found: list[str] = []
+        while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
+            word = rest.pop(0)
+            found.append(word)
+            if word in valued and rest:
+                found.append(rest.pop(0))
+        return found
+
+
+def target() -> int:
+    """The request that the words of an `OfBoard` name, else $BORUTA_REQUEST."""
+    given = click.get_current_context().meta.get(_ID)
+    return which([] if given is None else [given])
+
+
+@click.command(cls=OfBoard, epilog="Example: boruta ssh 17")
 @connection
-@click.argument("words", nargs=-1, metavar="[ID] [CMD...]", type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, metavar="[ID] [[--] CMD...]", type=click.UNPROCESSED)
 def ssh(words: tuple[str, ...]) -> int:
     """Log in with the OpenSSH client; with CMD run it. ID defaults to $BORUTA_REQUEST."""
     from boruta.ssh import find_openssh, ssh_files
 
-    rest = list(words)
-    req_id = which(rest)
-    if rest and rest[0] == "--":
-        rest.pop(0)
+    req_id = target()
     program = find_openssh()
     if program is None:
-        if not rest:
-            with client() as boruta, boruta.attach(req_id) as board:
+        if not words:
+            with held(req_id) as board:
                 return board.shell()
         raise NotFoundError(f"no ssh program here; boruta exec {req_id} -- CMD needs none")
-    with client() as boruta:
-        access = boruta.acquire_worker(req_id)
-    with ssh_files(access) as files:
-        return subprocess.call(files.ssh(*rest, program=program))
+    with ssh_files(_access(req_id)) as files:
+        code = subprocess.call(files.ssh(*words, program=program))
+    return 128 - code if code < 0 else code
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.command("exec", cls=OfBoard, epilog="Example: boruta exec 17 -- make -C src test")
 @connection
 @click.option("-e", "--env", "env", multiple=True, metavar="K=V", help="Set for CMD.")
 @click.argument("words", nargs=-1, metavar="[ID] -- CMD...", type=click.UNPROCESSED)
 def exec_(env: tuple[str, ...], words: tuple[str, ...]) -> int:
-    """Run CMD on the board; the exit status is CMD's own (128+N for a signal)."""
-    from boruta.cli.run import _stdin, _variables
+    """Run CMD on the board; the exit status is CMD's own (128+N for a signal).
 
-    rest = list(words)
-    req_id = which(rest)
-    if rest and rest[0] == "--":
-        rest.pop(0)
-    if not rest:
+    One CMD word is a shell line, several are a command and its arguments. ID defaults to
+    $BORUTA_REQUEST.
+    """
+    from boruta.cli.run import stdin, variables
+
+    req_id = target()
+    if not words:
         raise UsageError("exec: no command given (boruta exec ID -- CMD...)")
-    with client() as boruta, boruta.attach(req_id) as board:
-        command: Any = rest[0] if len(rest) == 1 else rest
-        code = board.stream(command, stdin=_stdin(), env=_variables(env) or None)
+    found = variables(env) or None
+    with held(req_id) as board:
+        command: Any = words[0] if len(words) == 1 else words
+        code = board.stream(command, stdin=stdin(), env=found)
     return 128 - code if code < 0 else code
 
 
-@click.command()
+@click.command("ssh-config", epilog="Example: boruta ssh-config 17 > cfg; scp -F cfg f board-17:")
 @connection
-@click.argument("words", nargs=-1, metavar="[ID] LOCAL... REMOTE")
-def put(words: tuple[str, ...]) -> None:
-    """Copy files or directories to the board. REMOTE counts from the home; . is the home."""
-    rest = list(words)
-    req_id = which(rest)
-    if not rest:
-        raise UsageError("put: want LOCAL... REMOTE")
-    *sources, target = rest if len(rest) > 1 else [rest[0], ""]
-    for source in sources:
-        if not Path(source).exists():
-            raise UsageError(f"put: {source!r} is not there")
-    with client() as boruta, boruta.attach(req_id) as board:
-        for source in sources:
-            board.put(source, "" if target == "." else target)
-
-
-@click.command()
-@connection
-@click.argument("words", nargs=-1, metavar="[ID] REMOTE... LOCAL")
-def get(words: tuple[str, ...]) -> None:
-    """Copy files or directories from the board. LOCAL defaults to the directory you are in."""
-    rest = list(words)
-    req_id = which(rest)
-    if not rest:
-        raise UsageError("get: want REMOTE... LOCAL")
-    *sources, target = rest if len(rest) > 1 else [rest[0], "."]
-    with client() as boruta, boruta.attach(req_id) as board:
-        for source in sources:
-            board.get(source, target)
-
-
-@click.command()
-@connection
-@click.argument("words", nargs=-1, metavar="[ID] [LOCAL:][HOST:]PORT...")
-def forward(words: tuple[str, ...]) -> None:
-    """Make ports of the board's side reachable on this machine's loopback, until Ctrl-C."""
-    rest = list(words)
-    req_id, ports = _ports(rest)
-    with client() as boruta, boruta.attach(req_id) as board:
-        opened = [
-            board.forward(port, host or "localhost", local_port=here) for here, host, port in ports
-        ]
-        for (_, host, port), here in zip(ports, opened, strict=True):
-            click.echo(f"127.0.0.1:{int(here)} -> {host or 'localhost'}:{port}")
-        sys.stdout.flush()
-        pause = threading.Event()
-        try:
-            while not pause.wait(0.5):
-                if board.lost is not None:
-                    raise board.lost
-        except KeyboardInterrupt:
-            tell("forwarding ends; the board stays yours")
-
-
-def _ports(words: list[str]) -> tuple[int, list[tuple[int, str, int]]]:
-    # A lone number is a port: with BORUTA_REQUEST set an ID need not be given.
-    if len(words) > 1 or "BORUTA_REQUEST" not in os.environ:
-        req_id = which(words)
-    else:
-        req_id = int(os.environ["BORUTA_REQUEST"])
-    if not words:
-        raise UsageError("forward: no port given (want [LOCAL:][HOST:]PORT)")
-    return req_id, [_port(word) for word in words]
-
-
-def _port(word: str) -> tuple[int, str, int]:
-    parts = word.split(":")
-    try:
-        match parts:
-            case [port]:
-                return 0, "", int(port)
-            case [first, port] if first.isdecimal():
-                return int(first), "", int(port)
-            case [host, port]:
-                return 0, host, int(port)
-            case [local, host, port]:
-                return int(local), host, int(port)
-    except ValueError:
-        pass
-    raise UsageError(f"forward: {word!r}: want [LOCAL:][HOST:]PORT")
-
-
-@click.command("ssh-config")
-@connection
-@click.argument("id", required=False, type=click.IntRange(min=0))
+@click.argument("id", required=False, type=RequestId())
 @click.option("--alias", metavar="NAME", help="The host's name for ssh; default board-ID.")
 @click.option("--dir", "directory", metavar="DIR", help="Where the key is written (mode 0600).")
 def ssh_config(id: int | None, alias: str | None, directory: str | None) -> None:
@@ -167,9 +151,8 @@ def ssh_config(id: int | None, alias: str | None, directory: str | None) -> None
     """
     from boruta.ssh import ssh_config_lines, write_files
 
-    req_id = which([] if id is None else [str(id)])
-    with client() as boruta:
-        access = boruta.acquire_worker(req_id)
+    req_id = which([]) if id is None else id
+    access = _access(req_id)
     place = Path(directory) if directory else _key_place(req_id)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("key", "known_hosts"):

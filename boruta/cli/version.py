@@ -7,7 +7,7 @@ import click
 from boruta.version import VERSION
 
 
-@click.command()
+@click.command(epilog="Example: boruta version")
 def version() -> None:
     """The version of this program."""
     click.echo(f"boruta {VERSION}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import sys
 
@@ -10,16 +9,18 @@ import click
 
 from boruta.cli import output as out
 from boruta.cli.options import client, connection, output
-from boruta.domain.changes import Change, Gap, RequestChanged
-from boruta.domain.listing import RequestFilter
+from boruta.cli.talk import tell
+from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
 from boruta.domain.types import ReqInfo, ReqState
 
 
-@click.command()
+@click.command(epilog="Example: boruta who")
 @connection
 @output
 def who(output: str) -> None:
     """Show who holds which board, since when, until when and for what."""
+    from boruta.domain.listing import RequestFilter
+
     with client() as boruta:
         held, _ = boruta.list_requests(RequestFilter(states=(ReqState.INPROGRESS.value,)))
     if output != "table":
@@ -35,51 +36,80 @@ def _holder(info: ReqInfo) -> list[str]:
         info.owner.name,
         str(info.id),
         "" if job is None else job.worker_uuid,
-        out.short(info.started),
-        "" if job is None else out.short(job.timeout),
+        out.stamp(info.started),
+        "" if job is None else out.stamp(job.timeout),
         info.note,
     ]
 
 
-@click.command()
+@click.command(epilog="Example: boruta watch --kind ended -o json")
 @connection
-@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only changes of this kind.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Only these: created, assigned, acquired, prolonged, updated, out_of_reach, back, "
+    "job_ending, ended; registered, online, offline, state, groups, deregistered.",
+)
 @output
 def watch(kinds: tuple[str, ...], output: str) -> None:
-    """Show each change of requests and workers as it happens, until Ctrl-C."""
+    """Show each change of requests and workers as it happens, until Ctrl-C.
+
+    It outlives restarts of the server, and says so. With -o json each change is one line.
+    """
     # Bounded by the client, which tells of a gap when it is full.
-    changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
-    with client() as boruta:
-        watching = boruta.subscribe(changes.put, kinds=kinds or None)
-        try:
-            while True:
-                _print(changes.get(), output)
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            return
-        finally:
-            watching.close()
+    changes: queue.Queue[Change] = queue.Queue(maxsize=1)
+    try:
+        with client() as boruta:
+            watching = boruta.subscribe(changes.put, kinds=kinds or None)
+            try:
+                while True:
+                    show(changes.get(), output)
+                    sys.stdout.flush()
+            finally:
+                watching.close()
+                _drained(changes)
+    except KeyboardInterrupt:
+        return
 
 
-def _print(change: Change, output: str) -> None:
+def _drained(changes: queue.Queue[Change]) -> None:
+    """Lets go whoever waits to put one more."""
+    try:
+        while True:
+            changes.get_nowait()
+    except queue.Empty:
+        return
+
+
+def show(change: Change, output: str) -> None:
+    """Prints one change."""
     if output == "json":
-        click.echo(json.dumps(change_json(change), ensure_ascii=False))
-        return
-    if isinstance(change, Gap):
-        click.echo(f"{out.short(change.at)}  some changes were lost; the lists have the truth")
-        return
-    if isinstance(change, RequestChanged):
-        name, info = str(change.request.id), change.request
-        words = [f"request {name}", change.kind, info.state.value, info.owner.name]
-        words += [info.job.worker_uuid if info.job is not None else "", info.reason]
+        out.print_json(change_json(change), line=True)
+    elif isinstance(change, Gap):
+        tell("boruta: some changes were lost; boruta requests and boruta workers have the truth")
+    elif output == "id":
+        click.echo(_name(change))
     else:
-        board = change.worker
-        name = board.worker_uuid
-        words = [f"worker {name}", change.kind, board.state.value, board.reason]
-    if output == "id":
-        click.echo(name)
-        return
-    click.echo(out.short(change.at) + "  " + out.clean("  ".join(word for word in words if word)))
+        click.echo(out.stamp(change.at) + "  " + out.clean("  ".join(_words(change))))
+
+
+def _name(change: RequestChanged | WorkerChanged) -> str:
+    if isinstance(change, RequestChanged):
+        return str(change.request.id)
+    return change.worker.worker_uuid
+
+
+def _words(change: RequestChanged | WorkerChanged) -> list[str]:
+    if isinstance(change, RequestChanged):
+        info = change.request
+        board = info.job.worker_uuid if info.job is not None else ""
+        words = [f"request {info.id}", change.kind, info.state.value, info.owner.name, board]
+        return [word for word in [*words, info.reason] if word]
+    worker = change.worker
+    words = [f"worker {worker.worker_uuid}", change.kind, worker.state.value, worker.reason]
+    return [word for word in words if word]
 
 
 def change_json(change: Change) -> dict[str, object]:

@@ -1,25 +1,36 @@
-"""Verbs for workers: look, enable, put in maintenance, group, check, forget."""
+"""`boruta workers`: a list, once or anew at each change."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from boruta.cli import output as out
 from boruta.cli.options import CAP_HELP, client, connection, output
-from boruta.cli.requests import tell
-from boruta.cli.waiting import Progress
-from boruta.domain.errors import TransitionRefused, UsageError
-from boruta.domain.listing import RequestFilter, WorkerFilter
-from boruta.domain.requirements import parse_cap_words
+from boruta.cli.talk import coloured
+from boruta.domain.errors import Unavailable, UsageError
 from boruta.domain.types import ReqInfo, SortInfo, WorkerInfo, WorkerState
 
-SETTLE_S = 0.2  # between two looks at a worker that an admin is told of by no event
+if TYPE_CHECKING:
+    from boruta.client import Client
+    from boruta.domain.listing import WorkerFilter
+
+HEAD: Final = (
+    "WORKER", "STATE", "ONLINE", "HOLDER", "SINCE", "UNTIL", "GROUPS", "CAPS", "NOTE",
+)  # fmt: skip
+QUIET_S: Final = 0.3  # between two pictures: many changes at once are one
+LOOK_S: Final = 10.0  # so often the list is read anew, also if no change was told
+AGAIN_S: Final = 2.0  # after a server that did not answer
 
 
-@click.command()
+@click.command(epilog="Example: boruta workers --state idle -c arch=armv7l -o json")
 @connection
 @click.option("-g", "--group", "groups", multiple=True, help="In any of these groups.")
 @click.option("-c", "--cap", "caps", multiple=True, metavar="CAP", help=CAP_HELP)
@@ -36,34 +47,69 @@ def workers(
     output: str,
 ) -> None:
     """List workers: their states, and who holds them until when."""
+    from boruta.domain.listing import WorkerFilter
+    from boruta.domain.requirements import parse_cap_words
+
     chosen = WorkerFilter(
         groups=groups, caps=parse_cap_words(caps), states=tuple(_state(one) for one in states)
     )
+    if watch:
+        try:
+            with client() as boruta:
+                _watch(boruta, chosen, SortInfo(sort), output)
+        except KeyboardInterrupt:
+            return
     with client() as boruta:
-
-        def show() -> None:
-            infos, _ = boruta.list_workers(chosen, SortInfo(sort))
-            print_workers(infos, holders(boruta, infos), output)
-
-        if watch:
-            _watch(boruta, show)
-        else:
-            show()
+        infos, held = _listed(boruta, chosen, SortInfo(sort), output)
+    print_workers(infos, held, output)
 
 
-def _watch(boruta: Any, show: Any) -> None:
-    import threading
+Listed = tuple[Sequence[WorkerInfo], Mapping[int, ReqInfo]]
 
+
+def _listed(boruta: Client, chosen: WorkerFilter, sort: SortInfo, output: str) -> Listed:
+    infos, _ = boruta.list_workers(chosen, sort)
+    return infos, holders(boruta, infos) if output == "table" else {}
+
+
+def _watch(boruta: Client, chosen: WorkerFilter, sort: SortInfo, output: str) -> None:
     changed = threading.Event()
-    with_changes = boruta.subscribe(lambda _: changed.set())
+    watching = boruta.subscribe(lambda _: changed.set())
+    before: object = None
     try:
         while True:
             changed.clear()
-            click.clear()
-            show()
-            changed.wait()
+            try:
+                infos, held = _listed(boruta, chosen, sort, output)
+            except Unavailable:
+                changed.wait(AGAIN_S)  # the connection is told of; it comes back by itself
+                continue
+            # When it was seen last changes all the time, and no table shows it.
+            picture = ([replace(info, last_seen=None) for info in infos], held)
+            if picture != before:
+                _draw(infos, held, output)
+                before = picture
+            changed.wait(LOOK_S)
+            time.sleep(QUIET_S)
     finally:
-        with_changes.close()
+        watching.close()
+
+
+def _draw(infos: Sequence[WorkerInfo], held: Mapping[int, ReqInfo], output: str) -> None:
+    if output == "json":
+        out.print_json([out.worker_json(info) for info in infos], line=True)
+    elif output == "id" or not sys.stdout.isatty():
+        print_workers(infos, held, output)
+    else:
+        size = shutil.get_terminal_size()
+        rows = [_row(info, held) for info in infos]
+        lines = out.table_lines(HEAD, rows, width=size.columns, colour=coloured())
+        if len(lines) > size.lines - 1:
+            hidden = len(lines) - (size.lines - 2)
+            lines = [*lines[: size.lines - 2], f"... and {hidden} more"]
+        # Overwritten in place: a cleared screen flickers.
+        click.echo("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", nl=False)
+    sys.stdout.flush()
 
 
 def _state(text: str) -> str:
@@ -74,11 +120,13 @@ def _state(text: str) -> str:
     return name
 
 
-def holders(boruta: Any, infos: Sequence[WorkerInfo]) -> dict[int, ReqInfo]:
+def holders(boruta: Client, infos: Sequence[WorkerInfo]) -> dict[int, ReqInfo]:
     """The requests that hold these workers."""
     ids = tuple(info.request for info in infos if info.request is not None)
     if not ids:
         return {}
+    from boruta.domain.listing import RequestFilter
+
     found, _ = boruta.list_requests(RequestFilter(ids=ids))
     return {info.id: info for info in found}
 
@@ -91,8 +139,7 @@ def print_workers(infos: Sequence[WorkerInfo], held: Mapping[int, ReqInfo], outp
         for info in infos:
             click.echo(info.worker_uuid)
     else:
-        head = ("WORKER", "STATE", "ONLINE", "HOLDER", "SINCE", "UNTIL", "GROUPS", "CAPS", "NOTE")
-        out.table(head, [_row(info, held) for info in infos])
+        out.table(HEAD, [_row(info, held) for info in infos])
 
 
 def _row(info: WorkerInfo, held: Mapping[int, ReqInfo]) -> list[str]:
@@ -104,160 +151,9 @@ def _row(info: WorkerInfo, held: Mapping[int, ReqInfo]) -> list[str]:
         info.state.value,
         "yes" if info.online else "no",
         "" if holder is None else f"{holder.owner.name} ({holder.id})",
-        out.short(info.since),
-        out.short(until),
+        out.stamp(info.since),
+        out.stamp(until),
         " ".join(info.groups),
         out.caps_words(caps),
         info.reason or ("" if holder is None else holder.note),
     ]
-
-
-@click.group()
-def worker() -> None:
-    """One worker: look at it, or (as an admin) change it."""
-
-
-@worker.command()
-@connection
-@click.argument("uuid")
-@output
-def show(uuid: str, output: str) -> None:
-    """Show one worker."""
-    with client() as boruta:
-        info = boruta.get_worker_info(uuid)
-        if output != "table":
-            print_workers([info], {}, output) if output == "id" else out.print_json(
-                out.worker_json(info)
-            )
-            return
-        held = holders(boruta, [info])
-    holder = None if info.request is None else held.get(info.request)
-    until = None if holder is None or holder.job is None else holder.job.timeout
-    out.fields(
-        [
-            ("worker", info.worker_uuid),
-            ("state", info.state.value),
-            ("reason", f"{info.reason}  [{info.reason_code}]" if info.reason_code else info.reason),
-            ("online", "yes" if info.online else "no"),
-            ("since", out.short(info.since)),
-            ("last seen", out.short(info.last_seen)),
-            ("holder", "" if holder is None else f"{holder.owner.name}, request {holder.id}"),
-            ("until", "" if until is None else out.short(until)),
-            ("note", "" if holder is None else holder.note),
-            ("groups", " ".join(info.groups)),
-            ("caps", out.caps_words(info.caps)),
-        ]
-    )
-
-
-wait_option = click.option(
-    "--no-wait", is_flag=True, help="Come back at once, not when the worker is there."
-)
-
-
-@worker.command()
-@connection
-@click.argument("uuid")
-@wait_option
-def enable(uuid: str, no_wait: bool) -> int:
-    """Offer the worker: it is prepared and becomes IDLE. From FAILED it goes by MAINTENANCE."""
-    with client() as boruta:
-        if boruta.get_worker_info(uuid).state is WorkerState.FAIL:
-            boruta.set_state(uuid, WorkerState.MAINTENANCE, reason="on its way to IDLE")
-            if _settled(boruta, uuid, WorkerState.MAINTENANCE):
-                return 1
-        try:
-            boruta.set_state(uuid, WorkerState.IDLE)
-        except TransitionRefused as error:
-            if boruta.get_worker_info(uuid).state not in (WorkerState.IDLE, WorkerState.RUN):
-                raise
-            tell(f"worker {uuid} is enabled already ({error.details.get('state')})")
-            return 0
-        if no_wait:
-            return 0
-        return _settled(boruta, uuid, WorkerState.IDLE, WorkerState.RUN)
-
-
-@worker.command()
-@connection
-@click.argument("uuid")
-@click.option("--reason", default="", metavar="TEXT", help="Shown to everybody.")
-@click.option("--drain", is_flag=True, help="Let the present job end first.")
-@wait_option
-def maintenance(uuid: str, reason: str, drain: bool, no_wait: bool) -> int:
-    """Take the worker out; its job, if any, ends now (or with --drain when it is over)."""
-    with client() as boruta:
-        boruta.set_state(uuid, WorkerState.MAINTENANCE, reason=reason, drain=drain)
-        info = boruta.get_worker_info(uuid)
-        if drain and info.state is WorkerState.RUN:
-            tell(f"worker {uuid} goes into maintenance when request {info.request} ends")
-            return 0
-        if no_wait:
-            return 0
-        return _settled(boruta, uuid, WorkerState.MAINTENANCE)
-
-
-def _settled(boruta: Any, uuid: str, *wanted: WorkerState) -> int:
-    """Waits until the worker is in one of the states, or FAILED: then 1."""
-    import threading
-
-    changed = threading.Event()
-    watch = boruta.subscribe(lambda _: changed.set(), workers=[uuid])
-    try:
-        with Progress() as progress:
-            while True:
-                changed.clear()
-                info = boruta.get_worker_info(uuid)
-                progress.say(f"worker {uuid} is {info.state.value} {info.reason}")
-                if info.state in wanted or info.state is WorkerState.FAIL:
-                    break
-                if not info.online and info.state is WorkerState.PREPARE:
-                    break
-                changed.wait(1.0)
-    finally:
-        watch.close()
-    if info.state is WorkerState.PREPARE:
-        tell(f"worker {uuid} is offline; it is prepared as soon as its agent is back")
-        return 0
-    tell(f"worker {uuid} is {info.state.value}" + (f": {info.reason}" if info.reason else ""))
-    return 0 if info.state in wanted else 1
-
-
-@worker.command()
-@connection
-@click.argument("uuid")
-@click.argument("groups", nargs=-1, metavar="[GROUP]...")
-def groups(uuid: str, groups: tuple[str, ...]) -> None:
-    """Replace the worker's groups; none clears them."""
-    with client() as boruta:
-        boruta.set_groups(uuid, groups)
-    tell(f"worker {uuid} is in " + (", ".join(groups) or "no group"))
-
-
-@worker.command()
-@connection
-@click.argument("uuid")
-@output
-def check(uuid: str, output: str) -> int:
-    """Have the agent check its board now; status 1 if something is wrong."""
-    with client() as boruta:
-        checks = boruta.check(uuid)
-    if output == "json":
-        out.print_json([out.check_json(one) for one in checks])
-    elif output == "id":
-        for one in checks:
-            click.echo(one.name)
-    else:
-        rows = [[one.name, "ok" if one.ok else "WRONG", one.detail] for one in checks]
-        out.table(("CHECK", "RESULT", "DETAIL"), rows)
-    return 0 if all(one.ok for one in checks) else 1
-
-
-@worker.command()
-@connection
-@click.argument("uuid")
-def deregister(uuid: str) -> None:
-    """Forget a worker that is in MAINTENANCE or FAILED."""
-    with client() as boruta:
-        boruta.deregister(uuid)
-    tell(f"worker {uuid} is forgotten")

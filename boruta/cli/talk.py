@@ -1,0 +1,41 @@
+"""What is said to the person on stderr; stdout carries results alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from typing import Final
+
+import click
+
+ERASE: Final = "\r\x1b[K"
+# Whoever writes on stderr holds it: the waiting line and other lines must not mix.
+stderr_lock: Final = threading.RLock()
+_waiting_lines: Final[list[object]] = []  # those on the terminal now, one at most
+
+
+def tell(text: str) -> None:
+    """A line for the person."""
+    # Nobody reads stderr any more: that is no reason to give up what is under way.
+    with stderr_lock, contextlib.suppress(BrokenPipeError):
+        click.echo((ERASE if _waiting_lines else "") + text, err=True)
+
+
+def waiting_line(who: object, *, shown: bool) -> None:
+    """A line without an end stands on the terminal, or no more: `tell` erases it first."""
+    with stderr_lock:
+        if shown and who not in _waiting_lines:
+            _waiting_lines.append(who)
+        elif not shown and who in _waiting_lines:
+            _waiting_lines.remove(who)
+
+
+def coloured() -> bool:
+    """Whether stdout is a terminal that wants colours (https://no-color.org)."""
+    return (
+        sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "") not in ("", "dumb")
+    )
