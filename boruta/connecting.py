@@ -109,7 +109,7 @@ def find(
 
 
 def _assemble(urls: Sequence[str], server_key: str, mine: str, origin: str) -> Found:
-    from boruta.keys import load_pair, read_server_key
+    from boruta.pairs import load_pair, read_server_key
     from transport.client import Address
 
     if server_key == NO_KEY:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from boruta.domain.commands import Registered, Registration
 from boruta.domain.types import (
     AccessInfo,
     Check,
@@ -29,6 +28,7 @@ from boruta.domain.types import (
 )
 
 if TYPE_CHECKING:
+    from boruta.domain.commands import Registered, Registration
     from boruta.domain.ports import DryadPort
 
 
