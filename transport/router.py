@@ -164,9 +164,6 @@ class Router:
                     self.cut(peer, "a message of several parts")
             if peer is None or peer.gone:
                 continue
-            if len(frame) > defaults.FRAME_BYTES:
-                self.cut(peer, "a frame over 1 MiB")
-                continue
             self._on_frame(peer, frame, now)
         return True
 

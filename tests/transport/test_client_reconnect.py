@@ -195,3 +195,25 @@ def test_a_link_that_is_cut_again_and_again_keeps_coming_back() -> None:
             await eventually(lambda: there.server.stats()["peers"] == 1)
 
     run(story)
+
+
+def test_what_a_stopping_server_refuses_is_asked_of_the_next() -> None:
+    async def story() -> None:
+        stopping = {"error": {"code": "shutting_down", "message": "stopping", "details": {}}}
+        first, second = Stub(hello=WELCOME), Stub(hello=WELCOME, ping={"body": {}})
+        link = Link(
+            [Address(first.url), Address(second.url)], None, role="user", software="t",
+            insecure=True,
+        )
+        await link.open(5.0)
+        asking = asyncio.ensure_future(link.call("ping", {}))
+        await eventually(lambda: first.heard[-1]["type"] == "ping")
+        first.say({"v": 1, "type": "goodbye", "body": {}})
+        first.say({"v": 1, "re": first.heard[-1]["id"], **stopping})
+        await eventually(lambda: not link._outstanding._line)
+        await first.close()
+        assert await asking == {}
+        await link.close()
+        await second.close()
+
+    run(story)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 
@@ -74,11 +73,7 @@ def test_what_lies_unread_counts_before_a_peer_is_judged() -> None:
                 let_pass(there, clock, 12.5)
                 peer.say({"v": 1, "type": "heartbeat", "body": {}})
                 # Until ZeroMQ has it, with the loop kept from reading it.
-                stop = asyncio.get_running_loop().time() + 5.0
-                poller = zmq.Poller()
-                poller.register(there.server._router._socket, zmq.POLLIN)
-                while not poller.poll(10):
-                    assert asyncio.get_running_loop().time() < stop
+                assert readable(there.server._router._socket)
                 let_pass(there, clock, 1.0)
                 assert (await peer.recv())["type"] == "heartbeat"
                 assert there.server.stats()["cut"] == 0
@@ -143,7 +138,8 @@ def slow_peer(there: Place) -> Raw:
 
 def test_who_asks_and_never_reads_is_cut_and_everybody_else_goes_on() -> None:
     async def story() -> None:
-        async with place() as there:
+        # The clock stands: nobody is cut for his silence.
+        async with place(clock=lambda: 1.0) as there:
             await there.user("maker")
             with slow_peer(there) as slow:
                 await slow.hello()
@@ -174,6 +170,48 @@ def test_an_fd_that_belongs_to_another_connection_by_now_is_not_shut() -> None:
         gone = near.fileno()
         assert gone == -1
         assert sockets.remote_of(9999) is None
+
+
+def test_late_news_of_an_older_connection_does_no_harm_to_the_one_that_has_its_fd() -> None:
+    async def story() -> None:
+        clock = Clock()
+        async with place(clock=clock) as there:
+            with there.raw() as peer:
+                await peer.hello()
+                router = there.server._router
+                (fd,) = [one.fd for one in router.peers]
+                router._on_event(zmq.EVENT_DISCONNECTED, fd)
+                router._on_event(zmq.EVENT_ACCEPTED, fd)
+                let_pass(there, clock, 7.0)
+                assert "body" in await peer.call("ping")
+                assert not there.front.of("session_lost")
+
+    run(story)
+
+
+def test_what_a_peer_said_before_it_left_counts() -> None:
+    async def story() -> None:
+        async with place() as there:
+            router = there.server._router
+            with there.raw() as peer:
+                await peer.hello()
+                # The loop is kept from reading until all is there: the call, and the end.
+                peer.say({"v": 1, "id": 9, "type": "requests.new",
+                          "body": {"caps": {}, "priority": 8}})
+                assert readable(router._socket)
+            assert readable(router._monitor._socket)
+            router._monitor.drain()
+            assert there.front.of("session_lost")
+            await there.front.until(lambda: there.front.of("new"))
+
+    run(story)
+
+
+def readable(waited_for: zmq.Socket[bytes]) -> bool:
+    """Waits without the loop, and takes nothing."""
+    poller = zmq.Poller()
+    poller.register(waited_for, zmq.POLLIN)
+    return any(poller.poll(20) for _ in range(250))
 
 
 def test_many_connections_that_come_and_go_on_the_same_fds_are_told_apart() -> None:

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import os
 
+import pytest
+import zmq
+
 from boruta.domain import defaults
+from boruta.domain.errors import ShuttingDown
 from boruta.domain.types import Role
 from tests.transport.fake import eventually, place, refused, run
 
@@ -140,6 +144,22 @@ def test_subscriptions_belong_to_the_session_and_a_reconnect_is_a_gap() -> None:
     run(story)
 
 
+def test_a_connection_that_replaces_a_live_one_takes_its_subscription_over() -> None:
+    async def story() -> None:
+        async with place() as there:
+            keys, session = there.admit("ann"), os.urandom(16)
+            with there.raw(keys) as first, there.raw(keys) as second:
+                await first.hello(session=session)
+                await first.call("events.subscribe")
+                await second.hello(session=session)
+                assert (await second.recv())["type"] == "event_gap"
+                there.front.change(5)
+                assert (await second.recv())["body"]["request"]["id"] == 5
+                assert len(there.front.watchers) == 1
+
+    run(story)
+
+
 def test_news_after_a_seq_come_after_the_reply() -> None:
     async def story() -> None:
         async with place() as there:
@@ -156,6 +176,26 @@ def test_news_after_a_seq_come_after_the_reply() -> None:
                 there.front.change(9)
                 assert "body" in await peer.call("ping")
                 assert not peer.notices
+
+    run(story)
+
+
+def test_who_waits_to_acquire_is_not_answered_by_a_server_that_stops() -> None:
+    async def story() -> None:
+        async with place() as there:
+            with there.raw() as peer:
+                await peer.hello()
+                await peer.call("requests.new", caps={}, priority=8)
+                peer.say({"v": 1, "id": 90, "type": "requests.acquire", "body": {"id": 1}})
+                await there.front.until(lambda: there.front.of("acquiring"))
+                there.server.announce_stop("an update")
+                there.front.boards[1].set_exception(ShuttingDown("as the engine does"))
+                there.front.boards[1].exception()
+                assert (await peer.recv())["type"] == "goodbye"
+                await there.server.stop(0.2)
+                assert await peer.cut()
+                with pytest.raises(zmq.Again):
+                    peer.socket.recv(zmq.NOBLOCK)
 
     run(story)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import zmq
 from zmq.utils import z85
 
 from tests.transport.fake import place, run
@@ -68,5 +69,17 @@ def test_a_callback_that_raises_refuses_this_key_and_the_next_one_is_asked_again
             assert not fails
             with there.raw(good) as second:
                 assert "body" in await second.hello()
+
+    run(story)
+
+
+def test_nobody_gets_in_where_nobody_answers_for_his_key() -> None:
+    async def story() -> None:
+        async with place() as there:
+            there.server._router._admission.close()
+            with there.raw() as peer:
+                peer.say({"v": 1, "id": 1, "type": "hello", "body": {}})
+                assert not await peer.event(zmq.EVENT_HANDSHAKE_SUCCEEDED, 0.3)
+                assert there.server.stats()["peers"] == 0
 
     run(story)
