@@ -96,9 +96,12 @@ def check_complete(config: AgentConfig) -> None:
             "or --server"
         )
     if not config.insecure:
-        for name, what in (("server_key", "the server's public key"), ("key", "its own key file")):
+        for name, what in (
+            ("server_key", "the server's public key (DATA/keys/server.key on the server)"),
+            ("key", "its own key file (on the server: boruta key new NAME --role worker)"),
+        ):
             if not getattr(config, name):
-                raise BadConfig(f"no {name}: an agent needs {what} (boruta key new makes a pair)")
+                raise BadConfig(f"no {name}: an agent needs {what}")
 
 
 def check_trust(config: AgentConfig, environ: Mapping[str, str]) -> None:
@@ -222,7 +225,8 @@ def _checked(config: AgentConfig, name: str, value: Any, base: Path) -> AgentCon
         if found is None or int(found[2]) > 65535:
             raise ValueError(f"{text!r} is no address with a port; want HOST:PORT or :PORT")
     if name == "data":
-        return replace(config, data=base / Path(text).expanduser())
+        # A holder's programs start in a home below it, from a keeper whose directory is another.
+        return replace(config, data=(base / Path(text).expanduser()).absolute())
     if name == "key" or (name == "server_key" and len(text) != 40):
         text = str(base / Path(text).expanduser())
     return replace(config, **{name: text})  # type: ignore[arg-type]

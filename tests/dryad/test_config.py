@@ -259,6 +259,16 @@ def test_data_of_a_server_that_this_user_can_read_is_found(tmp_path: Path) -> No
     assert place.readable_server_data(environ) == tmp_path / "boruta"
 
 
+def test_a_relative_data_directory_is_kept_as_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The keeper of a session works in another directory: a home below a relative path is not there.
+    (tmp_path / "dryad.toml").write_text('data = "agent"')
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("dryad.toml"), {}, {}).data == tmp_path / "agent"
+    assert load(Path("dryad.toml"), {}, {"data": Path("other")}).data == tmp_path / "other"
+
+
 # --- places
 def test_a_uuid_is_made_once_and_kept(tmp_path: Path) -> None:
     first = place.kept_uuid(tmp_path)
