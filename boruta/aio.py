@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from boruta.holding import Reservation
 
 __all__ = ["Client", "Farm", "Reservation", "connect"]
+
+# In a program of somebody else's nothing is said unless he wants it.
+logging.getLogger("boruta").addHandler(logging.NullHandler())
 
 CONNECT_WITHIN_S: Final = 10.0
 _RELEASE_WITHIN_S: Final = 3.0  # at close: a server that does not answer frees by its lease

@@ -12,7 +12,7 @@ from actors.runtime.clocks import stopwatch
 if TYPE_CHECKING:
     from actors.runtime.watchdog import Watchdog
 
-log = logging.getLogger("actors.runtime")
+log = logging.getLogger("boruta.runtime")
 
 
 class Calls:

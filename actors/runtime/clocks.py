@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-log = logging.getLogger("actors.runtime")
+log = logging.getLogger("boruta.runtime")
 
 STEP_S = 1.0  # less is slewed by NTP, which the monotonic clock follows too
 ADOPT_AFTER_S = 60.0  # a wrong time from a bad NTP answer is usually corrected sooner

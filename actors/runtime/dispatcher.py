@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from actors.runtime.actor import LoopActor
 
 A = TypeVar("A", bound="LoopActor")
-log = logging.getLogger("actors.runtime")
+log = logging.getLogger("boruta.runtime")
 
 
 class Dispatcher(ABC):

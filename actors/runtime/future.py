@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ExcInfo: TypeAlias = "tuple[type[BaseException] | None, BaseException | None, TracebackType | None]"
 Waiter: TypeAlias = "Callable[[], None] | asyncio.Future[None]"
-log = logging.getLogger("actors.runtime")
+log = logging.getLogger("boruta.runtime")
 
 # One lock for all futures: it is held for a few assignments only, and a lock for each would cost
 # more than the rest of the future. Reentrant, since a finaliser may run, and set one, anywhere.

@@ -11,7 +11,7 @@ import pykka
 
 from actors.runtime.errors import NeverSet, WouldBlock
 
-log = logging.getLogger("actors.runtime")
+log = logging.getLogger("boruta.runtime")
 
 
 class Hook:

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from typing import NamedTuple
 
-log = logging.getLogger("actors.runtime")
+log = logging.getLogger("boruta.runtime")
 
 SLOW_S = 0.05  # heartbeats and sockets wait as long
 SLOW_KEPT = 100  # the newest ones; all are counted and logged

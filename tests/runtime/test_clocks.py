@@ -44,7 +44,7 @@ def test_a_step_is_logged_at_once_and_adopted_after_a_minute(
 ) -> None:
     clocks = Clocks()
     clocks.step = timedelta(hours=hours)
-    with caplog.at_level(logging.WARNING, "actors.runtime"):
+    with caplog.at_level(logging.WARNING, "boruta.runtime"):
         assert clocks.passed(1) == NOON + timedelta(seconds=1)
         assert "clock_step step_s=" in caplog.text
         assert clocks.passed(59) == NOON + timedelta(seconds=60)

@@ -32,7 +32,7 @@ def test_the_watchdog_names_who_held_the_thread(
     watchdog = ours.dispatcher.watchdog
     ref = ours.start(Slow)
     ref.ask("", timeout=WITHIN_S)
-    with caplog.at_level(logging.WARNING, "actors.runtime"):
+    with caplog.at_level(logging.WARNING, "boruta.runtime"):
         ref.ask("slow", timeout=WITHIN_S)
         ref.ask(pykka.messages.ProxyCall(("called",), (), {}), timeout=WITHIN_S)
         ours.settle(ref)
