@@ -46,6 +46,16 @@ def stamp(time: datetime | None) -> str:
     return "-" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
+def brief(time: datetime | None) -> str:
+    """A time for a cell: of today the time, else the day; UTC."""
+    if time is None:
+        return "-"
+    there, today = time.astimezone(UTC), datetime.now(UTC)
+    if there.date() == today.date():
+        return f"{there:%H:%M:%S}Z"
+    return f"{there:%m-%d %H:%M}Z" if there.year == today.year else f"{there:%Y-%m-%d}"
+
+
 def request_json(info: ReqInfo) -> dict[str, Any]:
     """The request as JSON has it."""
     job, queue = info.job, info.queue
@@ -141,25 +151,22 @@ def table_lines(
         widths = _narrowed(widths, width)
     lines = []
     for row in cells:
-        texts = [_cut(cell, most).ljust(most) for cell, most in zip(row, widths, strict=True)]
-        plain = "  ".join(texts).rstrip()
-        if width is not None and len(plain) > width:
-            plain = _cut(plain, width)
-        elif colour:
-            styled = [_styled(text) for text in texts]
-            plain = "  ".join(styled).rstrip()
-        lines.append(plain)
+        # Columns that find no room are left out: the last ones tell least.
+        texts = [_cut(cell, most).ljust(most) for cell, most in zip(row, widths, strict=False)]
+        lines.append("  ".join(_styled(text) if colour else text for text in texts).rstrip())
     return lines
 
 
 def _narrowed(widths: Sequence[int], width: int) -> list[int]:
     """The widest columns give way, the first (what names the row) last of all."""
     found = list(widths)
-    gaps = 2 * (len(found) - 1)
-    while (over := sum(found) + gaps - width) > 0:
+    while (over := sum(found) + 2 * (len(found) - 1) - width) > 0:
         at = max(range(1, len(found)), key=found.__getitem__, default=0)
         if found[at] <= LEAST:
-            break
+            if len(found) == 1:
+                return [width]
+            found.pop()
+            continue
         second = max((w for i, w in enumerate(found) if i not in (0, at)), default=LEAST)
         found[at] -= min(over, max(1, found[at] - max(second, LEAST)))
     return found
@@ -214,8 +221,8 @@ def request_row(info: ReqInfo) -> list[str]:
         info.state.value,
         str(info.priority),
         info.owner.name,
-        stamp(since),
-        stamp(until),
+        brief(since),
+        brief(until),
         where,
         info.note,
     ]

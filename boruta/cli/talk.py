@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-ERASE: Final = "\r\x1b[K"
+ERASE: Final = "\r\x1b[J"  # the waiting lines: the cursor stays at the begin of the first
 # Whoever writes on stderr holds it: the waiting line and other lines must not mix.
 stderr_lock: Final = threading.RLock()
 _waiting_lines: Final[list[object]] = []  # those on the terminal now, one at most
@@ -24,7 +24,7 @@ def tell(text: str) -> None:
 
 
 def waiting_line(who: object, *, shown: bool) -> None:
-    """A line without an end stands on the terminal, or no more: `tell` erases it first."""
+    """Lines that will go stand on the terminal, or no more: `tell` erases them first."""
     with stderr_lock:
         if shown and who not in _waiting_lines:
             _waiting_lines.append(who)

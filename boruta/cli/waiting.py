@@ -26,21 +26,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SPIN: Final = "|/-\\"
 TURN_S: Final = 0.15
+MOST_HELD: Final = 4  # holders shown; more would not be read
 LOOK_S: Final = 2.0  # so often the reason is read anew, also if no change was told
 _UUID: Final = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
 def reason_line(info: ReqInfo) -> str:
     """Why it waits, in one line."""
+    first, *held = reason_lines(info)
+    return first if not held else f"{first} - held: {'; '.join(held)}"
+
+
+def reason_lines(info: ReqInfo) -> list[str]:
+    """Why it waits, and a line for each of those who hold what fits."""
     queue = info.queue
     if queue is None:
-        return info.state.value
-    parts = [f"#{queue.position} in the queue", queue.why]
+        return [info.state.value]
+    parts = [f"#{queue.position} in the queue"]
     if queue.estimate_s is not None:
-        parts.insert(1, f"about {format_duration(round(queue.estimate_s))}")
-    if queue.holders:
-        parts.append("held: " + "; ".join(queue.holders))
-    return clean(" - ".join(part for part in parts if part))
+        parts.append(f"about {format_duration(round(queue.estimate_s))}")
+    parts.append(queue.why)
+    return [clean(" - ".join(part for part in parts if part)), *map(clean, queue.holders)]
 
 
 def fitted(text: str, width: int) -> str:
@@ -51,32 +57,38 @@ def fitted(text: str, width: int) -> str:
 
 
 class Progress:
-    """One line on a terminal's stderr that turns; in a pipe nothing at all."""
+    """Lines on a terminal's stderr that turn while something is waited for; in a pipe nothing."""
 
     def __init__(self) -> None:
         self._shows = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-        self._text = ""
+        self._text: tuple[str, ...] = ("",)
         self._turn = 0
         self._began = time.monotonic()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def say(self, text: str) -> None:
-        """What is shown from now on."""
+    def say(self, *text: str) -> None:
+        """What is shown from now on; the first line turns."""
         self._text = text
 
-    def line(self, width: int) -> str:
+    def lines(self, width: int) -> list[str]:
         """What the terminal shows now."""
+        first, *held = self._text
         waited = format_duration(int(time.monotonic() - self._began))
-        return fitted(f"{SPIN[self._turn % len(SPIN)]} {waited}  {self._text}", width - 1)
+        found = [f"{SPIN[self._turn % len(SPIN)]} {waited}  {first}"]
+        found += [f"    {text}" for text in held[:MOST_HELD]]
+        if len(held) > MOST_HELD:
+            found.append(f"    and {len(held) - MOST_HELD} more")
+        return [fitted(line, width - 1) for line in found]
 
     def _run(self) -> None:
         while not self._over.wait(TURN_S):
             self._turn += 1
-            width = max(20, shutil.get_terminal_size().columns)
+            shown = self.lines(max(20, shutil.get_terminal_size().columns))
+            back = f"\x1b[{len(shown) - 1}A" if len(shown) > 1 else ""
             with stderr_lock, contextlib.suppress(OSError):
                 waiting_line(self, shown=True)
-                sys.stderr.write(ERASE + self.line(width))
+                sys.stderr.write(ERASE + "\n".join(shown) + back + "\r")
                 sys.stderr.flush()
 
     def __enter__(self) -> Self:
@@ -224,7 +236,8 @@ def until_changed(
             if enough(info):
                 return info
             why = reason_line(info)
-            progress.say(f"request {same.id}: {why}")
+            first, *holders = reason_lines(info)
+            progress.say(f"request {same.id}: {first}", *holders)
             more = left()
             if more == 0:
                 raise late()

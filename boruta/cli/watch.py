@@ -36,8 +36,8 @@ def _holder(info: ReqInfo) -> list[str]:
         info.owner.name,
         str(info.id),
         "" if job is None else job.worker_uuid,
-        out.stamp(info.started),
-        "" if job is None else out.stamp(job.timeout),
+        out.brief(info.started),
+        "" if job is None else out.brief(job.timeout),
         info.note,
     ]
 
