@@ -176,12 +176,18 @@ class Holding:
         """Closes the key and kills; when it returns, nothing of any holder is left.
 
         Raises:
-            SessionAlive: something is.
+            SessionAlive: something is; it is tried again until it is gone, whether another order
+                comes or not.
         """
         self._cancel_alarm()
         self._default_end = None
         self._state = self._state.closed()
-        await self._sessions.end()
+        try:
+            await self._sessions.end()
+        except Exception:
+            if self._alive is not None and not self._ending and not self._stopped:
+                self._end_by_itself(self._alive, _END_AGAIN_S[0])
+            raise
         self._alive = None
         await self.save_if_possible()
 
@@ -246,12 +252,17 @@ class Holding:
         if job is not None:
             self._state = replace(self._state, ended=EndedJob(job.id, board, "time_up"))
         self._log(logging.INFO, "time_up", request=job.id if job else None, epoch=board)
-        task = asyncio.create_task(self._end_until_dead(board), name="dryad time up")
+        self._end_by_itself(board, 0.0)
+
+    def _end_by_itself(self, board: int, wait_s: float) -> None:
+        task = asyncio.create_task(self._end_until_dead(board, wait_s), name="dryad ends")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    async def _end_until_dead(self, board: int) -> None:
+    async def _end_until_dead(self, board: int, wait_s: float) -> None:
         await self.save_if_possible()
+        if wait_s:
+            await self._clock.sleep(wait_s)
         delay, most = _END_AGAIN_S
         while self._alive == board:  # or a newer command has ended it
             async with self.turn:
