@@ -212,7 +212,9 @@ class RequestActor(RequestShell):
         self._timers.pop(what, None)
         now = self._now
         # A deadline that is now wins over becoming ready (SAFETY, B4).
-        over = request.expired(self._row, now) or request.out_of_time(self._row, self._job, now)
+        over = request.expired(self._row, now)
+        if over is None and self._job is not None and self._job_left(self._job) <= 0:
+            over = request.out_of_time(self._row, self._job, max(now, self._job.ends_at))
         if over is not None:
             self._end(over)
         elif what == "ending_soon":

@@ -24,6 +24,8 @@ from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.states import ReqEvent
 from boruta.domain.types import ReqID, ReqInfo, ReqState
 
+_MOMENT_S = 0.001  # what floats make of a moment that has come is not worth another timer
+
 
 class RequestShell(FarmActor[RequestMessage]):
     """The rows of one request, its timers, and the one way to end it."""
@@ -39,6 +41,7 @@ class RequestShell(FarmActor[RequestMessage]):
         self._waiters: list[tuple[Acquire, Future]] = []
         self._timers: dict[str, TimerHandle] = {}
         self._reachable = True
+        self._job_end: tuple[int, float] | None = None  # end_rev, and when on the monotonic clock
 
     def on_start(self) -> None:
         """Starts from the row in the store, never from a predecessor's memory (A5)."""
@@ -74,19 +77,28 @@ class RequestShell(FarmActor[RequestMessage]):
             elif row.deadline > now:
                 self.directory.tell_matcher(RequestReady(row))
         elif row.state is ReqState.INPROGRESS and self._job is not None:
-            end = self._job.ends_at
-            self._at("job_end", end, now)
-            left = (end - now).total_seconds()
+            left = self._job_left(self._job)
+            self._in("job_end", left)
             for before in defaults.ENDING_SOON_S:
                 if left > before:
-                    self._timers["ending_soon"] = self.directory.dispatcher.tell_later(
-                        left - before, self.actor_ref, Due("ending_soon")
-                    )
+                    self._in("ending_soon", left - before)
                     break
 
     def _at(self, what: str, when: datetime, now: datetime) -> None:
-        delay = max(0.0, (when - now).total_seconds())
-        self._timers[what] = self.directory.dispatcher.tell_later(delay, self.actor_ref, Due(what))
+        self._in(what, max(0.0, (when - now).total_seconds()))
+
+    def _in(self, what: str, seconds: float) -> None:
+        dispatcher = self.directory.dispatcher
+        self._timers[what] = dispatcher.tell_later(seconds, self.actor_ref, Due(what))
+
+    def _job_left(self, job: JobRow) -> float:
+        """Seconds to the job's end, which no step of the wall clock moves (SAFETY, A8)."""
+        now = self.directory.dispatcher.now()
+        if self._job_end is None or self._job_end[0] != job.end_rev:
+            left = (job.ends_at - self._now).total_seconds()
+            self._job_end = job.end_rev, now + left
+        left = self._job_end[1] - now
+        return left if left > _MOMENT_S else 0.0
 
     def _drop_timers(self) -> None:
         for timer in self._timers.values():
