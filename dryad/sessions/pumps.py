@@ -138,11 +138,18 @@ class Output:
             self._start_timer()
 
     def close(self) -> None:
-        """Reads no more."""
+        """Reads no more; a terminal is hung up by this."""
+        self._end()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _end(self) -> None:
+        # The descriptor stays open: a program that closes its files a moment before it exits (cat
+        # does) would be killed by the hang-up of its terminal, and its exit status lost.
         if not self.done.done():
             self._stop_timer()
             self._loop.remove_reader(self._fd)
-            os.close(self._fd)
             self.done.set_result(None)
 
     def _readable(self) -> None:
@@ -153,7 +160,7 @@ class Output:
         except OSError:  # EIO: nobody holds the terminal any more
             data = b""
         if not data:
-            self.close()
+            self._end()
             return
         if self._finishing:
             self._start_timer()
@@ -163,7 +170,7 @@ class Output:
 
     def _start_timer(self) -> None:
         self._stop_timer()
-        self._quiet = self._loop.call_later(QUIET_S, self.close)
+        self._quiet = self._loop.call_later(QUIET_S, self._end)
 
     def _stop_timer(self) -> None:
         if self._quiet is not None:

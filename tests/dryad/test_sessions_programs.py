@@ -222,10 +222,11 @@ def test_a_client_that_vanishes_takes_its_command_along_but_not_a_daemon() -> No
         async with board() as held:
             connection = await held.connect()
             process = await connection.create_process(
-                "nohup setsid sleep 100 >/dev/null 2>&1 & echo $!; echo $$; sleep 100; true"
+                "echo $$; nohup setsid sh -c 'echo $$; exec sleep 100 >/dev/null' & sleep 100; true"
             )
-            daemon = int(await process.stdout.readline())
             command = int(await process.stdout.readline())
+            # It tells its pid once it is in a session of its own: before, it goes with the rest.
+            daemon = int(await process.stdout.readline())
             connection.abort()
             await until(lambda: not alive(command))
             assert alive(daemon)
