@@ -22,7 +22,8 @@ from boruta.domain.types import (
     WorkerInfo,
     WorkerState,
 )
-from tests.transport.fake import AT, eventually, place, refused, run
+from tests.transport.engine import AT
+from tests.transport.fake import eventually, place, refused, run
 from transport.remote_requests import RemoteFeed, RemoteRequests, RemoteWorkers
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from boruta.domain import defaults
 from boruta.domain.types import ListDirection, ReqInfo, Role, WorkerInfo, WorkerState
-from tests.transport.fake import AT, FakeFront, eventually, make_server, pair, place, run
+from tests.transport.engine import AT, FakeFront
+from tests.transport.fake import eventually, make_server, pair, place, run
 from transport.calls import fitting
 
 
