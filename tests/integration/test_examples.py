@@ -100,8 +100,8 @@ def test_the_raw_client_says_that_nobody_is_there(
     client.close()
 
 
-def test_the_harness_passes() -> None:
-    done = python(ROOT, "-m", "pytest", "-q", "-p", "no:cacheprovider", "examples")
+def test_the_harness_passes(tmp_path: Path) -> None:
+    done = python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES))
     assert "2 passed" in done.stdout
 
 
