@@ -20,7 +20,7 @@ from boruta.domain.types import Capabilities
 SIZES: Final = (1_000, 10_000, 100_000)
 KINDS: Final = 10_000  # different caps of the diverse queue
 WORKERS: Final = 100
-BEST_OF: Final = 3
+BEST_OF: Final = 5
 
 
 def run(quick: bool) -> list[dict[str, object]]:
