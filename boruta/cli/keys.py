@@ -42,7 +42,7 @@ def _ring(data: Path | None, *, make: bool) -> KeyRing:
     return KeyRing.open(Path(given or places.data_dir(os.environ)).expanduser(), make=make)
 
 
-@click.group()
+@click.group(epilog="Example: boruta key new alice --role user --group lab --out keys")
 def key() -> None:
     """Admit keys to the server on this machine, list them, take them away."""
 
