@@ -43,6 +43,17 @@ class FarmActor(LoopActor, Generic[M]):
         self._open: list[Future] | None = None
         self._broken: BaseException | None = None
 
+    def begin(self) -> None:
+        """What it does first of all."""
+
+    def on_start(self) -> None:
+        """Begins; one that cannot is reported as failed (Pykka calls no hook for that)."""
+        try:
+            self.begin()
+        except BaseException as error:
+            self.on_failure(type(error), error, error.__traceback__)
+            raise
+
     def on_message(self, message: M, reply: Future | None) -> object:
         """Handles one message; what it returns is what `ask` gets if it is no `Question`."""
         raise NotImplementedError

@@ -126,10 +126,12 @@ class Board:
         self._open_job, self._endpoint = job.request_id, endpoint
 
     def resume(self, row: WorkerRow) -> None:
-        """After a restart of the actor: the job and the tunnel that the row speaks of."""
-        job = None if row.request_id is None else self._directory.store.job(row.request_id)
-        if job is not None:
-            self._open_job = job.request_id
+        """After a restart: the session that may be alive, and the tunnel of a job that goes on."""
+        job = self._directory.store.live_job(row.uuid)
+        if job is None:
+            return
+        self._open_job = job.request_id  # also if the board was taken back: A4 is owed still
+        if row.request_id == job.request_id:
             self._endpoint = Endpoint(job.tunnel_host, job.tunnel_port)
 
     def close_tunnel(self) -> None:

@@ -43,7 +43,7 @@ class RequestShell(FarmActor[RequestMessage]):
         self._reachable = True
         self._job_end: tuple[int, float] | None = None  # end_rev, and when on the monotonic clock
 
-    def on_start(self) -> None:
+    def begin(self) -> None:
         """Starts from the row in the store, never from a predecessor's memory (A5)."""
         self._reload()
         self._arrange()

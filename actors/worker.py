@@ -150,6 +150,8 @@ class WorkerActor(WorkerShell):
             if conflict is not None:
                 self.directory.access.close(endpoint)
                 self._row = self.directory.store.worker(self._uuid)
+                if conflict.kind is not RequestRow:
+                    self._assign_again_later()  # the same offer would be refused at once again
                 self._refuse(wanted)
                 return
             self._row, self._refusals, self._offered = mine, 0, False
@@ -175,10 +177,13 @@ class WorkerActor(WorkerShell):
         try:
             return self.directory.access.reserve()
         except (BorutaError, OSError) as error:
-            self._refusals += 1
-            self._board.later("assign_again", worker.back_off(self._refusals, 0.5))
+            self._assign_again_later()
             self._board.log("no_tunnel", error=error)
             return None
+
+    def _assign_again_later(self) -> None:
+        self._refusals += 1
+        self._board.later("assign_again", worker.back_off(self._refusals, 0.5))
 
     def _refuse(self, wanted: RequestRow) -> None:
         self._offered = False

@@ -39,7 +39,7 @@ class WorkerShell(FarmActor[WorkerMessage]):
         self._refusals = 0
         self._bad_checks = 0
 
-    def on_start(self) -> None:
+    def begin(self) -> None:
         """Starts from the row in the store, never from a predecessor's memory (A5)."""
         self._row = self.directory.store.worker(self._uuid)
         if self._row is None:
