@@ -171,6 +171,10 @@ class Store(Protocol):
         """The request's job."""
         ...
 
+    def live_job(self, uuid: WorkerUUID) -> JobRow | None:
+        """The job whose session on this board is not surely over; there is one at most."""
+        ...
+
     def worker(self, uuid: WorkerUUID) -> WorkerRow | None:
         """The worker's row."""
         ...

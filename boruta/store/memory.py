@@ -125,6 +125,11 @@ class MemoryStore:
         """The request's job."""
         return self._jobs.get(req_id)
 
+    def live_job(self, uuid: WorkerUUID) -> JobRow | None:
+        """The job whose session on this board is not surely over; there is one at most."""
+        found = self._live_jobs.get(uuid)
+        return None if found is None else self._jobs[found]
+
     def worker(self, uuid: WorkerUUID) -> WorkerRow | None:
         """The worker's row."""
         return self._workers.get(uuid)
