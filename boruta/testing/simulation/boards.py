@@ -17,6 +17,7 @@ from dryad.connection import Connection
 from dryad.lease import Remembered
 
 STARTS_S = (1.0, 10.0)  # what a killed agent needs to be back
+_STUBBORN_MOST = 2  # tries to end one session that may fail
 Watch = Callable[[str, "Board", str], None]
 
 
@@ -71,7 +72,9 @@ class SimSessions:
         if not self._process.dead:
             board.open_key = None
         await asyncio.sleep(0.3 * board.draw())
-        if board.inside is not None and board.weather.strikes("session_alive"):
+        stubborn = board.inside is not None and board.stubborn < _STUBBORN_MOST
+        if stubborn and board.weather.strikes("session_alive"):
+            board.stubborn += 1
             raise SessionAlive("a process of the holder does not die")
         if not self._process.dead:
             board.out()
@@ -158,6 +161,7 @@ class Board(Machine):
         self.draw = self.world.random.random
         self.open_key: str | None = None
         self.inside: str | None = None
+        self.stubborn = 0  # how often the session inside did not end
         self.on_login: Callable[[], None] | None = None
         self.remembered = Remembered()
         self.agent: Agent | None = None
@@ -217,7 +221,7 @@ class Board(Machine):
     def out(self) -> None:
         """Whoever was in is out."""
         if self.inside is not None:
-            key, self.inside = self.inside, None
+            key, self.inside, self.stubborn = self.inside, None, 0
             self.watch("out", self, key)
 
 

@@ -18,7 +18,7 @@ from boruta.testing.simulation.network import Network
 from boruta.testing.simulation.people import Admin, Told, User, Visit
 from boruta.testing.simulation.servers import ServerHost
 from boruta.testing.simulation.settle import Settle
-from boruta.testing.simulation.world import World
+from boruta.testing.simulation.world import Livelock, World
 
 DAY_S = 86_400.0
 _ROUND_S = 60.0  # how often the admin looks round, and everything is checked
@@ -203,7 +203,10 @@ class Simulation:
         Raises:
             Violation: an invariant broke.
         """
-        self.world.run(self.world.now + seconds)
+        try:
+            self.world.run(self.world.now + seconds)
+        except Livelock as error:
+            raise Violation("6 rest", str(error)) from None
         self._check_defects()
 
     def settle(self) -> None:

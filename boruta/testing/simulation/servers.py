@@ -57,7 +57,7 @@ class LifeStore:
         self._process = process
         self._store = store
         self.survives = store.survives
-        for name in ("next_request", "next_seq", "request", "job", "worker", "by_token",
+        for name in ("next_request", "next_seq", "request", "job", "live_job", "worker", "by_token",
                      "requests", "workers"):
             setattr(self, name, getattr(store, name))
 

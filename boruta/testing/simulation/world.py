@@ -13,6 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+MOMENT_STEPS = 200_000  # a farm at rest again needs a few hundred
+
+
+class Livelock(AssertionError):
+    """The simulation goes round in circles while time stands still."""
+
 
 class Timer(Protocol):
     """Something to do later."""
@@ -144,6 +150,7 @@ class World:
 
     def _run(self, until: float) -> None:
         ready, draw = self._ready, self.random.random
+        moment, since = self.now, self.steps
         while True:
             heap = self._heap
             while heap and heap[0][0] <= self.now:
@@ -166,6 +173,10 @@ class World:
                     process.held.append(what)
                     continue
                 self.steps += 1
+                if self.steps - since > MOMENT_STEPS:
+                    if self.now == moment:
+                        raise Livelock(f"{MOMENT_STEPS} steps at {self.now:.3f} s: no end of it")
+                    moment, since = self.now, self.steps
                 asyncio._set_running_loop(process.loop)
                 what.step()
                 if self.broken is not None:
