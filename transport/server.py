@@ -225,6 +225,8 @@ class Server:
             self._tasks.discard(done)
             if acquiring is not None:
                 acquiring.discard(done)
+            if done.cancelled() and asyncio.iscoroutine(answer):
+                answer.close()  # it may have been cancelled before its first step
 
         task.add_done_callback(over)
 
