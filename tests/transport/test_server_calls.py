@@ -88,6 +88,22 @@ def test_who_waits_to_acquire_stops_waiting_with_his_connection() -> None:
     run(story)
 
 
+def test_an_acquire_that_is_cancelled_before_its_first_step_leaves_nothing() -> None:
+    async def story() -> None:
+        async with place() as there:
+            with there.raw() as peer:
+                await peer.hello()
+                await peer.call("requests.new", caps={}, priority=8)
+                peer.say({"v": 1, "id": 90, "type": "requests.acquire", "body": {"id": 1}})
+                while not there.server.stats()["calls_in_flight"]:  # the loop stands meanwhile
+                    there.server._router.drain_all()
+                there.cut_all()
+                await eventually(lambda: there.server.stats()["calls_in_flight"] == 0)
+                assert not there.front.of("acquiring")
+
+    run(story)
+
+
 def test_what_else_was_begun_goes_on_after_its_connection_is_lost() -> None:
     async def story() -> None:
         async with place() as there:
