@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# pip asks rustc for its version, and rustup's stand-in for it would make a directory at home.
+PIP := [ -d "$$HOME/.rustup" ] || export RUSTUP_HOME="$${RUSTUP_HOME:-$(CURDIR)/$(VENV)/rustup}"; \
+  $(BIN)/python -m pip install -q --disable-pip-version-check
 CHECKED := boruta actors transport dryad
 
 .PHONY: demo test lint pykka-suite clean
@@ -29,15 +32,15 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/.installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	@$(PIP) -e '.[test]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(VENV)/bin/python
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
 clean:

@@ -133,7 +133,8 @@ class WorkerShell(FarmActor[WorkerMessage]):
         elif row.state is WorkerState.BUSY and new_order:
             self._board.order_maintenance(row)
             if not self._presence.online:
-                self._board.later("maintenance", defaults.MAINTENANCE_WITHIN_S, row.board_epoch)
+                # Nobody is there to be told: it hears of it when it comes back (SAFETY, A4).
+                self._board.later("maintenance", 0.0, row.board_epoch)
         elif (
             row.state is WorkerState.FAIL
             and old is not None

@@ -395,3 +395,18 @@ def test_after_a_start_a_board_that_holds_a_job_has_three_minutes_to_come_back()
 def test_a_lab_sets_how_long_a_request_waits_by_default() -> None:
     farm = SimFarm(rules=Rules(default_deadline_s=60))
     assert farm.info(farm.new()).deadline == farm.now + timedelta(seconds=60)
+
+
+def test_a_board_out_of_reach_is_in_maintenance_at_once_and_hears_of_it_when_it_returns(
+    farm: SimFarm,
+) -> None:
+    dryad = farm.board("b1")
+    req_id = farm.new()
+    farm.lose(dryad)
+    farm.set_state("b1", WorkerState.MAINTENANCE, reason="taken home")
+    farm.advance(0.1)
+    assert farm.worker("b1").state is WorkerState.MAINTENANCE
+    assert farm.info(req_id).reason_code == "maintenance"
+    farm.come_back(dryad)
+    assert farm.worker("b1").state is WorkerState.MAINTENANCE
+    assert dryad.sent(PutInMaintenance)
