@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # pip asks rustc for its version, and rustup's stand-in for it would make a directory at home.
-PIP := [ -d "$$HOME/.rustup" ] || export RUSTUP_HOME="$${RUSTUP_HOME:-$(CURDIR)/$(VENV)/rustup}"; \
-  $(BIN)/python -m pip install -q --disable-pip-version-check
+NO_RUST := [ -d "$$HOME/.rustup" ] || export RUSTUP_HOME="$${RUSTUP_HOME:-$(CURDIR)/$(VENV)/rustup}"
+PIP := $(NO_RUST); $(BIN)/python -m pip install -q --disable-pip-version-check
 CHECKED := boruta actors transport dryad
 
 .PHONY: demo test lint pykka-suite clean
@@ -29,7 +29,7 @@ $(VENV)/bin/python:
 	  { echo "Boruta needs Python 3.11 or later; this is $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv module is missing. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(NO_RUST); $(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@$(PIP) -e .

@@ -12,6 +12,7 @@ from boruta.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from boruta.client import Client, connect
+    from boruta.domain.changes import Gap, RequestChanged, WorkerChanged
     from boruta.domain.errors import (
         BoardLost,
         BorutaError,
@@ -59,6 +60,7 @@ __all__ = [
     "Client",
     "Dryad",
     "Farm",
+    "Gap",
     "Groups",
     "InfraError",
     "InternalLogicError",
@@ -74,6 +76,7 @@ __all__ = [
     "ReqID",
     "ReqInfo",
     "ReqState",
+    "RequestChanged",
     "Requests",
     "Reservation",
     "ShuttingDown",
@@ -86,6 +89,7 @@ __all__ = [
     "Unservable",
     "UsageError",
     "UserInfo",
+    "WorkerChanged",
     "WorkerInfo",
     "WorkerState",
     "WorkerUUID",
@@ -99,6 +103,9 @@ _HOMES = {
     "connect": "boruta.client",
     "Farm": "boruta.farm",
     "Reservation": "boruta.reservation",
+    "Gap": "boruta.domain.changes",
+    "RequestChanged": "boruta.domain.changes",
+    "WorkerChanged": "boruta.domain.changes",
     "Dryad": "boruta.domain.interfaces",
     "Requests": "boruta.domain.interfaces",
     "Superviser": "boruta.domain.interfaces",

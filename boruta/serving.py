@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 from boruta import places
 from boruta.addresses import dialled, host_of, is_loopback, plain, read_bind
 from boruta.config import ServerConfig, load_server_config
-from boruta.domain.errors import BadConfig, BorutaError, Unavailable
+from boruta.domain.errors import BadConfig, BorutaError
 from boruta.guarded import make_private_dir, write_private
 from boruta.imports import check_imports as check_imports
 from boruta.keys import KeyRing
@@ -128,11 +128,7 @@ class Running:
             lock.release()
             raise
         try:
-            try:
-                bound = plain(engine.start())
-            except Unavailable as error:
-                hint = f"{error.message}; stop that one, or take another address (--bind)"
-                raise type(error)(hint, **error.details) from None
+            bound = plain(engine.start())
             running = cls(config, lock, keys, engine, dialled(bound))
         except BaseException:
             with contextlib.suppress(BorutaError):

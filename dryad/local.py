@@ -69,7 +69,13 @@ async def wait_for(data: Path) -> LocalServer:
         if found is not None:
             return found
         if not said:
-            event(_log, logging.WARNING, "waiting_for_server", data=data)
+            event(
+                _log,
+                logging.WARNING,
+                "waiting_for_server",
+                data=data,
+                start_one_with=f"boruta server --data {data}",
+            )
             said = True
         await asyncio.sleep(LOOK_EVERY_S)
 

@@ -66,7 +66,6 @@ class Stay:
         """A connection has shown the key."""
         if not self.active:
             self.active = True
-            log.info("holder_logged_in epoch=%d", self.epoch)
             self._start_keeper()
             self._on_login()
         elif self._keeping is None:
