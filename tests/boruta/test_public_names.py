@@ -12,11 +12,12 @@ import boruta.testing
 
 NAMES = [
     "AccessInfo", "BoardLost", "BorutaError", "Capabilities", "Client", "Dryad", "Farm", "Gap",
-    "Groups",    "InfraError", "InternalLogicError", "JobInfo", "ListDirection", "ListFilter", "ListInfo",
-    "NotFoundError", "NotPermitted", "Page", "Priority", "Refused", "ReqID", "ReqInfo", "ReqState",
-    "RequestChanged", "Requests", "Reservation", "ShuttingDown", "SortInfo", "SortOrder", "Superviser", "TimedOut",
-    "Unavailable", "Unreachable", "Unservable", "UsageError", "UserInfo", "WorkerChanged",
-    "WorkerInfo",    "WorkerState", "WorkerUUID", "Workers", "__version__", "connect",
+    "Groups", "InfraError", "InternalLogicError", "JobInfo", "ListDirection", "ListFilter",
+    "ListInfo", "NotFoundError", "NotPermitted", "Page", "Priority", "Refused", "ReqID", "ReqInfo",
+    "ReqState", "RequestChanged", "Requests", "Reservation", "ShuttingDown", "SortInfo",
+    "SortOrder", "Superviser", "TimedOut", "Unavailable", "Unreachable", "Unservable", "UsageError",
+    "UserInfo", "WorkerChanged", "WorkerInfo", "WorkerState", "WorkerUUID", "Workers",
+    "__version__", "connect",
 ]  # fmt: skip
 HEAVY = ["zmq", "asyncssh", "pykka", "sqlalchemy", "click", "rich", "cryptography", "asyncio"]
 
