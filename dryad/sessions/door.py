@@ -46,7 +46,10 @@ class Door(asyncssh.SSHServer):
         stay.connections.add(conn)
         self._knocking[conn] = None
         if len(self._knocking) > KNOCKING:
-            next(iter(self._knocking)).abort()
+            # Out of the list at once: it is told of its end later, and many may come until then.
+            oldest = next(iter(self._knocking))
+            del self._knocking[oldest]
+            oldest.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
