@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -85,29 +87,37 @@ def request(wanted: dict[str, Any], bound: bool, wait: float | None, output: str
 
 
 def _stay(boruta: Client, same: Same, bound: bool, wait: float | None) -> int:
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if bound:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, leave)
     try:
-        status = 0
-        if wait is not None:
-            limit = None if wait == FOREVER else wait
-            status = waited(until_changed(same, boruta, _served, limit))
-        if not bound or status != 0:
-            return status
-        tell(f"request {same.id} is bound: it lives until this ends (Ctrl-C)")
-        info = until_changed(same, boruta, _served)
-        if wait is None and not info.state.ended:
-            waited(info)
-        return waited(until_changed(same, boruta, lambda now: now.state.ended))
+        with _ended_by_signals() if bound else nullcontext():
+            status = 0
+            if wait is not None:
+                limit = None if wait == FOREVER else wait
+                status = waited(until_changed(same, boruta, _served, limit))
+            if not bound or status != 0:
+                return status
+            tell(f"request {same.id} is bound: it lives until this ends (Ctrl-C)")
+            info = until_changed(same, boruta, _served)
+            if wait is None and not info.state.ended:
+                waited(info)
+            return waited(until_changed(same, boruta, lambda now: now.state.ended))
     except (KeyboardInterrupt, SystemExit):
         if bound:
             boruta.close_request(same.id)
             tell(f"request {same.id} is closed")
         raise
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {one: signal.signal(one, leave) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _served(info: ReqInfo) -> bool:
