@@ -31,7 +31,7 @@ from actors.messages import (
 )
 from actors.runtime import Future
 from actors.worker_shell import WorkerShell
-from boruta.domain import defaults, policy, request, worker
+from boruta.domain import defaults, policy, request, returning, worker
 from boruta.domain.commands import Checks, CommandReply, Healthcheck, Registered
 from boruta.domain.errors import BorutaError, InternalLogicError, StaleEpoch, Unreachable
 from boruta.domain.ports import Endpoint
@@ -89,7 +89,7 @@ class WorkerActor(WorkerShell):
     # --- its agent comes and goes
     def _register(self, message: Register, reply: Future | None) -> None:
         old, rules = self._row, self.directory.rules
-        back = worker.registered(
+        back = returning.registered(
             old,
             message.said,
             self._now,
@@ -336,4 +336,3 @@ class WorkerActor(WorkerShell):
             self.stop()
 
         self.commit((Remove(WorkerRow, self._uuid, row.rev),), then)
-

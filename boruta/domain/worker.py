@@ -7,13 +7,13 @@ under that epoch (SAFETY, A2: the epoch is committed before a command carries it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from boruta.domain import defaults
-from boruta.domain.commands import KeptJob, Registration
-from boruta.domain.errors import FailRefused, StateNotAllowed, UUIDInUse, WorkerNotRemovable
+from boruta.domain.commands import KeptJob
+from boruta.domain.errors import FailRefused, StateNotAllowed, WorkerNotRemovable
 from boruta.domain.rows import JobRow, WorkerRow
 from boruta.domain.states import WorkerEvent, worker_after
 from boruta.domain.types import Groups, ReqID, WorkerInfo, WorkerState
@@ -29,118 +29,8 @@ def _step(row: WorkerRow, event: WorkerEvent, now: datetime, **fields: object) -
     return replace(row, rev=row.rev + 1, state=state, **fields)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
-    """What a registration leads to.
-
-    `keeps_job` says that the job goes on; otherwise `job_over` is the code with which the
-    request of the board ends, if it held one.
-    """
-
-    row: WorkerRow
-    keeps_job: bool = False
-    job_over: str = ""
-    job_reason: str = ""
-
-
-def registered(
-    row: WorkerRow | None,
-    said: Registration,
-    now: datetime,
-    owner_key: str,
-    *,
-    initial: WorkerState = WorkerState.MAINTENANCE,
-    auto_recover: bool = False,
-    job: JobRow | None = None,
-) -> Return:
-    """The worker after its agent registered, for the first time or again.
-
-    Source: the original, 6.1 and 6.2 (ports no longer count as a change), SAFETY A3, B6, B7.
-
-    Raises:
-        CapsMissingUUID: caps without UUID.
-        UUIDInUse: the UUID belongs to another key.
-    """
-    uuid = said.caps.get_worker_uuid()
-    if row is None:
-        first = WorkerRow(
-            uuid=uuid,
-            rev=1,
-            state=WorkerState.MAINTENANCE,
-            caps=said.caps,
-            server_epoch=said.epoch.server + 1,
-            board_epoch=said.epoch.board,
-            owner_key=owner_key,
-            session=said.session,
-            since=now,
-            ssh_address=said.ssh_address,
-        )
-        if initial is WorkerState.IDLE:
-            return Return(replace(_prepare_anew(first, _E.ENABLE, now), rev=1))
-        return Return(first)
-    if row.owner_key != owner_key:
-        raise UUIDInUse(
-            f"worker {uuid} belongs to the key {row.owner_key!r}; "
-            f"an admin can free it: boruta worker deregister {uuid}",
-            worker_uuid=uuid,
-        )
-    same_life = said.session == row.session and said.epoch.board == row.board_epoch
-    known = replace(
-        row,
-        rev=row.rev + 1,
-        caps=said.caps,
-        ssh_address=said.ssh_address,
-        session=said.session,
-        server_epoch=max(row.server_epoch, said.epoch.server) + 1,
-        board_epoch=max(row.board_epoch, said.epoch.board),
-    )
-    if said.caps != row.caps and row.state is not _S.BUSY:
-        taken = _take_out(known, now, "its capabilities changed")
-        return Return(replace(taken, rev=row.rev + 1), False, "maintenance", taken.reason)
-    back = _returned(known, row, said, now, same_life, auto_recover, job)
-    return replace(back, row=replace(back.row, rev=row.rev + 1))
-
-
-def _returned(
-    known: WorkerRow,
-    row: WorkerRow,
-    said: Registration,
-    now: datetime,
-    same_life: bool,
-    auto_recover: bool,
-    job: JobRow | None,
-) -> Return:
-    match row.state:
-        case WorkerState.RUN:
-            over = said.ended
-            if over is not None and over.epoch == row.board_epoch:
-                fresh = _prepare_anew(known, _E.RETURNED, now)
-                return Return(fresh, False, over.reason_code or "time_up", "")
-            kept = said.job
-            if kept is not None and (kept.id, kept.epoch) == (row.request_id, row.board_epoch):
-                return Return(known, True)
-            # Prepared for this very job, but the lease never arrived: it comes with the answer.
-            if kept is None and same_life:
-                return Return(known, True)
-            why = "its agent came back without the job"
-            return Return(_job_failed(known, _E.RETURNED, now, why, job), False, "board_lost", why)
-        case WorkerState.IDLE if same_life and said.job is None and said.ended is None:
-            return Return(known)
-        case WorkerState.IDLE | WorkerState.PREPARE:
-            return Return(_prepare_anew(known, _E.RETURNED, now))
-        case WorkerState.BUSY:
-            return Return(replace(known, board_epoch=known.board_epoch + 1))
-        case WorkerState.MAINTENANCE:
-            if said.job is not None or row.reason_code == "unreachable":
-                return Return(_take_out(known, now, row.reason))
-            return Return(known)
-        case WorkerState.FAIL:
-            if row.reason_code == "lost" or auto_recover:
-                return Return(_prepare_anew(known, _E.RETURNED, now))
-            return Return(known)
-
-
-def _prepare_anew(row: WorkerRow, event: WorkerEvent, now: datetime) -> WorkerRow:
+def prepare_anew(row: WorkerRow, event: WorkerEvent, now: datetime) -> WorkerRow:
+    """PREPARE under a new epoch, with nothing left of what was."""
     return _step(
         row,
         event,
@@ -153,7 +43,8 @@ def _prepare_anew(row: WorkerRow, event: WorkerEvent, now: datetime) -> WorkerRo
     )
 
 
-def _take_out(row: WorkerRow, now: datetime, reason: str) -> WorkerRow:
+def taken_out(row: WorkerRow, now: datetime, reason: str) -> WorkerRow:
+    """BUSY under a new epoch, on its way to MAINTENANCE."""
     return _step(
         row,
         _E.TAKE_OUT,
@@ -168,7 +59,7 @@ def _take_out(row: WorkerRow, now: datetime, reason: str) -> WorkerRow:
     )
 
 
-def _job_failed(
+def job_failed(
     row: WorkerRow, event: WorkerEvent, now: datetime, why: str, job: JobRow | None
 ) -> WorkerRow:
     """After a job that the board failed: a third short one in a row takes it out (B5)."""
@@ -178,7 +69,7 @@ def _job_failed(
         text = f"failed {counted.short_jobs} short jobs in a row; the last: {why}"
         return _fail(counted, _E.UNHEALTHY, now, "health", text)
     if event is _E.RETURNED:
-        return _prepare_anew(counted, event, now)
+        return prepare_anew(counted, event, now)
     code = "lost" if event is _E.LOST else "reported"
     return _fail(counted, event, now, code, why)
 
@@ -224,12 +115,12 @@ def state_set(
             return None
         if row.state is _S.RUN and row.drain:
             return replace(row, rev=row.rev + 1, drain=False, reason="")
-        return _prepare_anew(row, _E.ENABLE, now)
+        return prepare_anew(row, _E.ENABLE, now)
     if row.state is _S.BUSY:
         return None
     if drain and row.state is _S.RUN:
         return replace(row, rev=row.rev + 1, drain=True, reason=reason)
-    return _take_out(row, now, reason)
+    return taken_out(row, now, reason)
 
 
 def groups_set(row: WorkerRow, groups: Groups) -> WorkerRow:
@@ -288,10 +179,10 @@ def claimed(row: WorkerRow, request: ReqID, now: datetime) -> WorkerRow:
 
 def released(row: WorkerRow, now: datetime) -> WorkerRow:
     """After a job that ended well: to be prepared anew, or put in maintenance if it drains."""
-    fresh = replace(_prepare_anew(row, _E.RELEASED, now), short_jobs=0)
+    fresh = replace(prepare_anew(row, _E.RELEASED, now), short_jobs=0)
     if not row.drain:
         return fresh
-    return replace(_take_out(fresh, now, row.reason), rev=row.rev + 1)
+    return replace(taken_out(fresh, now, row.reason), rev=row.rev + 1)
 
 
 def unhealthy(row: WorkerRow, why: str, now: datetime) -> WorkerRow:
@@ -312,13 +203,13 @@ def reported(row: WorkerRow, reason: str, now: datetime, job: JobRow | None) -> 
         )
     why = reason or "its agent reported a failure"
     if row.state is _S.RUN:
-        return _job_failed(row, _E.REPORTED, now, why, job)
+        return job_failed(row, _E.REPORTED, now, why, job)
     return _fail(row, _E.REPORTED, now, "reported", why)
 
 
 def lost(row: WorkerRow, now: datetime, job: JobRow | None) -> WorkerRow:
     """FAILED: out of reach for longer than the grace while it held a job."""
-    return _job_failed(row, _E.LOST, now, "its agent was out of reach for too long", job)
+    return job_failed(row, _E.LOST, now, "its agent was out of reach for too long", job)
 
 
 def check_removable(row: WorkerRow) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from boruta.domain import defaults, worker
+from boruta.domain import defaults, returning, worker
 from boruta.domain.commands import EndedJob, KeptJob, Registration
 from boruta.domain.errors import (
     CapsMissingUUID,
@@ -66,30 +66,30 @@ def said(**fields: object) -> Registration:
     return replace(base, **fields)  # type: ignore[arg-type]
 
 
-def returned(row: WorkerRow, registration: Registration, **options: object) -> worker.Return:
-    return worker.registered(row, registration, NOW, "agent", **options)  # type: ignore[arg-type]
+def returned(row: WorkerRow, registration: Registration, **options: object) -> returning.Return:
+    return returning.registered(row, registration, NOW, "agent", **options)  # type: ignore[arg-type]
 
 
 def test_a_new_worker_starts_in_maintenance() -> None:
-    back = worker.registered(None, said(epoch=Epoch()), NOW, "agent")
+    back = returning.registered(None, said(epoch=Epoch()), NOW, "agent")
     assert back.row.state is WorkerState.MAINTENANCE
     assert back.row.epoch == Epoch(1, 0)
 
 
 def test_a_lab_may_have_new_workers_prepared_at_once() -> None:
-    back = worker.registered(None, said(), NOW, "agent", initial=WorkerState.IDLE)
+    back = returning.registered(None, said(), NOW, "agent", initial=WorkerState.IDLE)
     assert back.row.state is WorkerState.PREPARE
     assert back.row.rev == 1
 
 
 def test_caps_without_a_uuid_are_refused() -> None:
     with pytest.raises(CapsMissingUUID):
-        worker.registered(None, said(caps=Capabilities(a="b")), NOW, "agent")
+        returning.registered(None, said(caps=Capabilities(a="b")), NOW, "agent")
 
 
 def test_a_uuid_belongs_to_the_key_that_registered_it_first() -> None:
     with pytest.raises(UUIDInUse, match="'agent'"):
-        worker.registered(board(WorkerState.IDLE), said(), NOW, "thief")
+        returning.registered(board(WorkerState.IDLE), said(), NOW, "thief")
 
 
 @pytest.mark.parametrize("state", list(WorkerState))
