@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -152,7 +151,7 @@ class Board:
         job = self._directory.store.job(self._open_job)
         self._open_job = None
         if job is not None and job.ended_at is None:
-            over = replace(job, rev=job.rev + 1, ended_at=now, key="")
+            over = job._replace(rev=job.rev + 1, ended_at=now, key="")
             self._directory.journal.submit((Write(over, job.rev),), lambda _: None)
 
     def link_lost(self) -> None:

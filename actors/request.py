@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 from actors.base import answer, fail
@@ -85,9 +84,9 @@ class RequestActor(RequestShell):
             answer(reply)
             return
         if changed.priority != self._row.priority:
-            changed = replace(changed, queue_seq=self.directory.store.next_seq())
+            changed = changed._replace(queue_seq=self.directory.store.next_seq())
         was = self._row.rev
-        changed = replace(changed, rev=was + 1)
+        changed = changed._replace(rev=was + 1)
 
         def then(conflict: Conflict | None) -> None:
             if conflict is not None:

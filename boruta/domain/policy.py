@@ -9,7 +9,6 @@ from __future__ import annotations
 import calendar
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from boruta.domain import defaults
@@ -247,7 +246,7 @@ def check_update(
         )
     start = row.valid_after if valid_after is None else utc("valid_after", valid_after)
     end = row.deadline if deadline is None else utc("deadline", deadline)
-    changed = replace(row, priority=priority or row.priority, valid_after=start, deadline=end)
+    changed = row._replace(priority=priority or row.priority, valid_after=start, deadline=end)
     if changed == row:
         return None
     if priority:

@@ -7,7 +7,7 @@ nothing; the store decides whether they count. No clock is read: `now` comes wit
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from boruta.domain import defaults
@@ -59,8 +59,7 @@ def ended(row: RequestRow, event: ReqEvent, now: datetime, code: str, reason: st
     Raises:
         ActionRefused: its state does not allow the event.
     """
-    return replace(
-        row,
+    return row._replace(
         rev=row.rev + 1,
         state=request_after(row.state, event),
         reason_code=code,
@@ -120,8 +119,7 @@ def assigned(
     Raises:
         ActionRefused: the request does not wait.
     """
-    request = replace(
-        row,
+    request = row._replace(
         rev=row.rev + 1,
         state=request_after(row.state, ReqEvent.ASSIGNED),
         started=now,
@@ -166,8 +164,7 @@ def acquired(row: RequestRow, job: JobRow, now: datetime) -> JobRow | None:
     """The job after an acquire: the first one starts its time anew, others change nothing."""
     if job.acquired_at is not None:
         return None
-    return replace(
-        job,
+    return job._replace(
         rev=job.rev + 1,
         acquired_at=now,
         ends_at=now + timedelta(seconds=row.job_timeout_s),
@@ -205,8 +202,7 @@ def prolonged(
             f"0 s are left; it ends {job.ends_at:%Y-%m-%d %H:%M:%S}Z",
             prolongs_left=0,
         )
-    return replace(
-        job,
+    return job._replace(
         rev=job.rev + 1,
         ends_at=max(end, job.ends_at),
         end_rev=job.end_rev + 1,

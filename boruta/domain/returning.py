@@ -63,7 +63,7 @@ def registered(
             ssh_address=said.ssh_address,
         )
         if initial is WorkerState.IDLE:
-            return Return(replace(worker.prepare_anew(first, WorkerEvent.ENABLE, now), rev=1))
+            return Return(worker.prepare_anew(first, WorkerEvent.ENABLE, now)._replace(rev=1))
         return Return(first)
     if row.owner_key != owner_key:
         raise UUIDInUse(
@@ -72,8 +72,7 @@ def registered(
             worker_uuid=uuid,
         )
     same_life = said.session == row.session and said.epoch.board == row.board_epoch
-    known = replace(
-        row,
+    known = row._replace(
         rev=row.rev + 1,
         caps=said.caps,
         ssh_address=said.ssh_address,
@@ -83,9 +82,9 @@ def registered(
     )
     if said.caps != row.caps and row.state is not WorkerState.BUSY:
         taken = worker.taken_out(known, now, "its capabilities changed")
-        return Return(replace(taken, rev=row.rev + 1), False, "maintenance", taken.reason)
+        return Return(taken._replace(rev=row.rev + 1), False, "maintenance", taken.reason)
     back = _returned(known, row, said, now, same_life, auto_recover, job)
-    return replace(back, row=replace(back.row, rev=row.rev + 1))
+    return replace(back, row=back.row._replace(rev=row.rev + 1))
 
 
 def _returned(
@@ -121,7 +120,7 @@ def _returned(
         case WorkerState.IDLE | WorkerState.PREPARE:
             return Return(worker.prepare_anew(known, WorkerEvent.RETURNED, now))
         case WorkerState.BUSY:
-            return Return(replace(known, board_epoch=known.board_epoch + 1))
+            return Return(known._replace(board_epoch=known.board_epoch + 1))
         case WorkerState.MAINTENANCE:
             if said.job is not None or row.reason_code == "unreachable":
                 return Return(worker.taken_out(known, now, row.reason))

@@ -7,7 +7,6 @@ under that epoch (SAFETY, A2: the epoch is committed before a command carries it
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -26,7 +25,7 @@ def _step(row: WorkerRow, event: WorkerEvent, now: datetime, **fields: object) -
     state = worker_after(row.state, event)
     if state is not row.state:
         fields.setdefault("since", now)
-    return replace(row, rev=row.rev + 1, state=state, **fields)  # type: ignore[arg-type]
+    return row._replace(rev=row.rev + 1, state=state, **fields)  # type: ignore[arg-type]
 
 
 def prepare_anew(row: WorkerRow, event: WorkerEvent, now: datetime) -> WorkerRow:
@@ -64,7 +63,7 @@ def job_failed(
 ) -> WorkerRow:
     """After a job that the board failed: a third short one in a row takes it out (B5)."""
     short = job is not None and (now - job.started).total_seconds() < defaults.SHORT_JOB_S
-    counted = replace(row, short_jobs=row.short_jobs + 1 if short else 0, failed_at=now)
+    counted = row._replace(short_jobs=row.short_jobs + 1 if short else 0, failed_at=now)
     if counted.short_jobs >= defaults.SHORT_JOBS_FAIL:
         text = f"failed {counted.short_jobs} short jobs in a row; the last: {why}"
         return _fail(counted, _E.UNHEALTHY, now, "health", text)
@@ -114,18 +113,18 @@ def state_set(
         if row.state is _S.PREPARE:
             return None
         if row.state is _S.RUN and row.drain:
-            return replace(row, rev=row.rev + 1, drain=False, reason="")
+            return row._replace(rev=row.rev + 1, drain=False, reason="")
         return prepare_anew(row, _E.ENABLE, now)
     if row.state is _S.BUSY:
         return None
     if drain and row.state is _S.RUN:
-        return replace(row, rev=row.rev + 1, drain=True, reason=reason)
+        return row._replace(rev=row.rev + 1, drain=True, reason=reason)
     return taken_out(row, now, reason)
 
 
 def groups_set(row: WorkerRow, groups: Groups) -> WorkerRow:
     """The worker with other groups, sorted (original, 6.3)."""
-    return replace(row, rev=row.rev + 1, groups=tuple(sorted(groups)))
+    return row._replace(rev=row.rev + 1, groups=tuple(sorted(groups)))
 
 
 def prepared(
@@ -150,14 +149,14 @@ def prepare_failed(row: WorkerRow, why: str, now: datetime) -> WorkerRow:
     failures = row.failures + 1
     if failures >= defaults.PREPARE_TRIES:
         text = f"could not be prepared ({failures} times): {why}"
-        return replace(_fail(row, _E.PREPARE_FAILED, now, "prepare", text), failures=0)
+        return _fail(row, _E.PREPARE_FAILED, now, "prepare", text)._replace(failures=0)
     text = f"prepare failed ({failures} of {defaults.PREPARE_TRIES}): {why}"
-    return replace(row, rev=row.rev + 1, failures=failures, reason=text, failed_at=now)
+    return row._replace(rev=row.rev + 1, failures=failures, reason=text, failed_at=now)
 
 
 def retried(row: WorkerRow) -> WorkerRow:
     """The same order under a new epoch (B7)."""
-    return replace(row, rev=row.rev + 1, board_epoch=row.board_epoch + 1)
+    return row._replace(rev=row.rev + 1, board_epoch=row.board_epoch + 1)
 
 
 def in_maintenance(row: WorkerRow, now: datetime, *, told: bool = True) -> WorkerRow:
@@ -179,10 +178,10 @@ def claimed(row: WorkerRow, request: ReqID, now: datetime) -> WorkerRow:
 
 def released(row: WorkerRow, now: datetime) -> WorkerRow:
     """After a job that ended well: to be prepared anew, or put in maintenance if it drains."""
-    fresh = replace(prepare_anew(row, _E.RELEASED, now), short_jobs=0)
+    fresh = prepare_anew(row, _E.RELEASED, now)._replace(short_jobs=0)
     if not row.drain:
         return fresh
-    return replace(taken_out(fresh, now, row.reason), rev=row.rev + 1)
+    return taken_out(fresh, now, row.reason)._replace(rev=row.rev + 1)
 
 
 def unhealthy(row: WorkerRow, why: str, now: datetime) -> WorkerRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from boruta.domain.rows import Conflict, JobRow, Remove, RequestRow, WorkerRow, Write
@@ -38,9 +37,9 @@ def a_job(request: int, worker: str, epoch: int = 1) -> JobRow:
 def test_a_change_that_names_an_old_revision_is_refused_and_shows_what_is_there() -> None:
     store = MemoryStore()
     row = a_request(store)
-    newer = replace(row, rev=2, priority=1)
+    newer = row._replace(rev=2, priority=1)
     assert store.commit((Write(newer, 1),)) is None
-    assert store.commit((Write(replace(row, rev=2), 1),)) == Conflict(RequestRow, row.id, newer)
+    assert store.commit((Write(row._replace(rev=2), 1),)) == Conflict(RequestRow, row.id, newer)
     assert store.request(row.id) == newer
 
 
@@ -48,7 +47,7 @@ def test_a_transaction_is_all_or_nothing() -> None:
     store = MemoryStore()
     row = a_request(store)
     board = WorkerRow("b1", 1, WorkerState.IDLE)
-    refused = store.commit((Write(board, 0), Write(replace(row, rev=9), 8)))
+    refused = store.commit((Write(board, 0), Write(row._replace(rev=9), 8)))
     assert isinstance(refused, Conflict)
     assert store.worker("b1") is None
 
@@ -58,7 +57,7 @@ def test_a_second_live_job_on_a_board_is_refused() -> None:
     first, second = a_request(store), a_request(store)
     assert store.commit((Write(a_job(first.id, "b1"), 0),)) is None
     assert isinstance(store.commit((Write(a_job(second.id, "b1"), 0),)), Conflict)
-    over = replace(a_job(first.id, "b1"), rev=2, ended_at=NOW)
+    over = a_job(first.id, "b1")._replace(rev=2, ended_at=NOW)
     assert store.commit((Write(over, 1),)) is None
     assert store.commit((Write(a_job(second.id, "b1", 2), 0),)) is None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import hypothesis.strategies as st
@@ -178,10 +177,10 @@ def test_a_job_takes_what_the_lab_has_set_or_what_is_asked_within_limits() -> No
 
 # --- updates
 def test_an_update_changes_what_is_given_and_leaves_the_rest() -> None:
-    assert policy.check_update(ROW, NOW, 3, None, None) == replace(ROW, priority=3)
-    assert policy.check_update(ROW, NOW, 0, NOW, None) == replace(ROW, valid_after=NOW)
+    assert policy.check_update(ROW, NOW, 3, None, None) == ROW._replace(priority=3)
+    assert policy.check_update(ROW, NOW, 0, NOW, None) == ROW._replace(valid_after=NOW)
     later = NOW + 9 * HOUR
-    assert policy.check_update(ROW, NOW, 0, None, later) == replace(ROW, deadline=later)
+    assert policy.check_update(ROW, NOW, 0, None, later) == ROW._replace(deadline=later)
 
 
 def test_an_update_that_changes_nothing_is_none() -> None:
@@ -193,7 +192,7 @@ def test_an_update_that_changes_nothing_is_none() -> None:
 def test_only_a_waiting_request_is_updated_even_if_nothing_would_change(state: ReqState) -> None:
     for priority in (0, 5):
         with pytest.raises(ActionRefused) as caught:
-            policy.check_update(replace(ROW, state=state), NOW, priority, None, None)
+            policy.check_update(ROW._replace(state=state), NOW, priority, None, None)
         assert str(caught.value) == (
             f"request 17 is {state.value}: only a WAITING request can be updated"
         )
@@ -211,7 +210,7 @@ def test_an_update_is_checked_like_a_new_request() -> None:
 
 
 def test_a_deadline_cannot_be_moved_before_the_start() -> None:
-    row = replace(ROW, valid_after=NOW + HOUR)
+    row = ROW._replace(valid_after=NOW + HOUR)
     with pytest.raises(TimeRangeIllegal):
         policy.check_update(row, NOW, 0, None, NOW + HOUR / 2)
 

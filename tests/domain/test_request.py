@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -78,16 +77,16 @@ def test_closing_twice_is_refused_and_says_how_it_ended() -> None:
 
 
 def test_a_deadline_that_is_now_has_passed_but_one_to_come_has_not() -> None:
-    row = replace(waiting(), deadline=NOW)
+    row = waiting()._replace(deadline=NOW)
     after = request.expired(row, NOW)
     assert after is not None
     assert (after.state, after.reason_code) == (ReqState.TIMEOUT, "deadline")
-    assert request.expired(replace(row, deadline=NOW + timedelta(microseconds=1)), NOW) is None
+    assert request.expired(row._replace(deadline=NOW + timedelta(microseconds=1)), NOW) is None
 
 
 def test_the_deadline_means_nothing_once_the_job_runs() -> None:
     row, _ = running()
-    assert request.expired(replace(row, deadline=NOW), NOW) is None
+    assert request.expired(row._replace(deadline=NOW), NOW) is None
 
 
 def test_job_time_that_is_up_ends_in_done_with_time_up() -> None:
@@ -139,7 +138,7 @@ def test_prolonging_stops_at_the_total() -> None:
 
 
 def test_a_request_is_ready_from_valid_after_until_just_before_its_deadline() -> None:
-    row = replace(waiting(), valid_after=NOW + HOUR, deadline=NOW + 2 * HOUR)
+    row = waiting()._replace(valid_after=NOW + HOUR, deadline=NOW + 2 * HOUR)
     assert not request.ready(row, NOW)
     assert request.ready(row, NOW + HOUR)
     assert not request.ready(row, NOW + 2 * HOUR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -59,11 +58,11 @@ def said(
 
 
 def test_before_its_time_a_request_says_when_it_comes() -> None:
-    later = replace(ROW, valid_after=NOW + timedelta(minutes=5))
+    later = ROW._replace(valid_after=NOW + timedelta(minutes=5))
     found = said(board("a", IDLE), row=later, position=0)
     assert (found.why_code, found.position, found.estimate_s) == ("not_valid_yet", 1, 300)
     assert "12:05:00Z" in found.why
-    tomorrow = replace(ROW, valid_after=NOW + timedelta(days=1))
+    tomorrow = ROW._replace(valid_after=NOW + timedelta(days=1))
     assert "2030-01-02 12:00:00Z" in said(row=tomorrow).why
     assert said(row=tomorrow).estimate_s is None
 
@@ -82,7 +81,7 @@ def test_what_nobody_has_is_named_with_the_next_steps() -> None:
         "boruta close 7 gives up"
     )
     assert "no known board has all of it at once" in said().why
-    assert said(row=replace(ROW, caps=Capabilities())).why.startswith("no board is known")
+    assert said(row=ROW._replace(caps=Capabilities())).why.startswith("no board is known")
 
 
 def test_offline_is_told_apart_from_busy() -> None:
@@ -171,6 +170,6 @@ def test_boards_that_an_admin_could_enable_are_named_beside_the_busy_ones() -> N
 
 
 def test_the_least_priority_is_told_that_it_may_wait_for_ever() -> None:
-    low = replace(ROW, priority=LO_PRIO)
+    low = ROW._replace(priority=LO_PRIO)
     assert "waits for all others" in said(board("a", request=1), row=low, position=2).why
     assert "waits for all others" not in said(board("a", request=1), position=2).why

@@ -37,7 +37,7 @@ def board(state: WorkerState, **fields: object) -> WorkerRow:
         session=LIFE,
         ssh_address="10.0.0.2:7022",
     )
-    return replace(row, **fields)  # type: ignore[arg-type]
+    return row._replace(**fields)  # type: ignore[arg-type]
 
 
 def lent() -> WorkerRow:
@@ -201,7 +201,7 @@ def test_a_board_in_maintenance_cannot_be_reported(state: WorkerState) -> None:
 
 
 def test_a_board_that_kills_three_short_jobs_in_a_row_is_taken_out() -> None:
-    row = replace(lent(), short_jobs=2)
+    row = lent()._replace(short_jobs=2)
     after = worker.lost(row, NOW + timedelta(seconds=10), job())
     assert (after.state, after.reason_code) == (WorkerState.FAIL, "health")
     kept = worker.lost(row, NOW + timedelta(seconds=40), job())
@@ -209,7 +209,7 @@ def test_a_board_that_kills_three_short_jobs_in_a_row_is_taken_out() -> None:
 
 
 def test_a_good_job_forgets_short_ones() -> None:
-    assert worker.released(replace(lent(), short_jobs=2), NOW).short_jobs == 0
+    assert worker.released(lent()._replace(short_jobs=2), NOW).short_jobs == 0
 
 
 @pytest.mark.parametrize("state", list(WorkerState))
