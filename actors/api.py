@@ -91,10 +91,11 @@ class RequestsApi(Asking):
         policy.check_text(note, token)
         groups = policy.check_groups(self._caller, owner.groups)
         name = owner.name if self._caller.is_admin and owner.name else self._caller.name
-        hashed = request.body_hash(
-            wanted, priority, groups, valid_after, deadline, job_timeout, note, bound
-        )
+        hashed = b""
         if token is not None:
+            hashed = request.body_hash(
+                wanted, priority, groups, valid_after, deadline, job_timeout, note, bound
+            )
             twin = directory.store.by_token(name, token)
             if twin is not None:
                 if twin.body_hash != hashed:
@@ -140,7 +141,7 @@ class RequestsApi(Asking):
         self._system.start_request(row)
         if bound:
             self._system.sessions.bind(self._caller, row.id)
-        directory.feed.request("created", describe(row, None, directory))
+        directory.feed.request("created", row.id, lambda: describe(row, None, directory))
         return row.id
 
     async def _refuse_unservable(self, row: RequestRow) -> None:

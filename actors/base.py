@@ -62,21 +62,12 @@ class FarmActor(LoopActor, Generic[M]):
         """Hands the message on; turns our own errors into answers."""
         if self._broken is not None:
             raise self._broken
-        if not isinstance(message, Question):
-            return self._guarded(message, None)
-        reply = Future(self.directory.dispatcher)
-        self._remember(reply)
+        reply = None
+        if isinstance(message, Question):
+            reply = Future(self.directory.dispatcher)
+            self._remember(reply)
         try:
-            self._guarded(message, reply)
-        except BorutaError as error:
-            if error is self._broken:
-                raise
-            fail(reply, error)
-        return Deferred(reply)
-
-    def _guarded(self, message: M, reply: Future | None) -> object:
-        try:
-            return self.on_message(message, reply)
+            result = self.on_message(message, reply)
         except InternalLogicError as error:
             self._break(error)
             raise
@@ -85,10 +76,11 @@ class FarmActor(LoopActor, Generic[M]):
                 what = type(message).__name__
                 log.warning("refused %s=%s message=%s: %s", self.kind, self.key, what, error)
                 return None
-            raise
+            fail(reply, error)
         except BaseException as error:
             self._break(error)
             raise
+        return result if reply is None else Deferred(reply)
 
     def _break(self, error: BaseException) -> None:
         # Of an asked actor Pykka lets live what has just failed. Its memory may be half changed, so

@@ -11,6 +11,25 @@ from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
 from boruta.domain.types import ReqID, ReqInfo, WorkerInfo, WorkerUUID
 
 
+class _News:
+    """A change; it is put into words when the first watcher wants it, and mostly none does."""
+
+    __slots__ = ("_change", "_made", "about", "kind")
+
+    def __init__(self, about: ReqID | WorkerUUID, kind: str, made: Callable[[], Change]) -> None:
+        self.about = about
+        self.kind = kind
+        self._made: Callable[[], Change] | None = made
+        self._change: Change | None = None
+
+    @property
+    def change(self) -> Change:
+        if self._change is None and self._made is not None:
+            self._change, self._made = self._made(), None
+        assert self._change is not None
+        return self._change
+
+
 class _Watcher:
     def __init__(
         self,
@@ -26,16 +45,14 @@ class _Watcher:
         self._requests = frozenset(requests) if requests is not None else None
         self._workers = frozenset(workers) if workers is not None else None
 
-    def wants(self, change: Change) -> bool:
-        if isinstance(change, Gap):
-            return True
-        if self._kinds is not None and change.kind not in self._kinds:
+    def wants(self, news: _News) -> bool:
+        if self._kinds is not None and news.kind not in self._kinds:
             return False
         if self._requests is None and self._workers is None:
             return True
-        if isinstance(change, RequestChanged):
-            return self._requests is not None and change.request.id in self._requests
-        return self._workers is not None and change.worker.worker_uuid in self._workers
+        if isinstance(news.about, int):
+            return self._requests is not None and news.about in self._requests
+        return self._workers is not None and news.about in self._workers
 
     def close(self) -> None:
         self._feed.forget(self)
@@ -54,7 +71,7 @@ class ChangeFeed:
         self._utcnow = utcnow
         self._number = 0
         # Those who come back find the last FEED_KEPT changes; older ones are a gap to them.
-        self._kept: deque[Change] = deque(maxlen=defaults.FEED_KEPT)
+        self._kept: deque[_News] = deque(maxlen=defaults.FEED_KEPT)
         self._watchers: list[_Watcher] = []
 
     @property
@@ -62,21 +79,23 @@ class ChangeFeed:
         """The number of the latest change."""
         return f"{self._life}-{self._number}"
 
-    def request(self, kind: str, request: ReqInfo) -> None:
-        """A request changed."""
+    def request(self, kind: str, req_id: ReqID, describe: Callable[[], ReqInfo]) -> None:
+        """A request changed; `describe` may be called later, and gives what it is now."""
         self._number += 1
-        self._tell(RequestChanged(self.seq, kind, self._utcnow(), request))
+        seq, at = self.seq, self._utcnow()
+        self._tell(_News(req_id, kind, lambda: RequestChanged(seq, kind, at, describe())))
 
-    def worker(self, kind: str, worker: WorkerInfo) -> None:
-        """A worker changed."""
+    def worker(self, kind: str, uuid: WorkerUUID, describe: Callable[[], WorkerInfo]) -> None:
+        """A worker changed; `describe` as above."""
         self._number += 1
-        self._tell(WorkerChanged(self.seq, kind, self._utcnow(), worker))
+        seq, at = self.seq, self._utcnow()
+        self._tell(_News(uuid, kind, lambda: WorkerChanged(seq, kind, at, describe())))
 
-    def _tell(self, change: Change) -> None:
-        self._kept.append(change)
+    def _tell(self, news: _News) -> None:
+        self._kept.append(news)
         for watcher in tuple(self._watchers):
-            if watcher.wants(change):
-                watcher.deliver(change)
+            if watcher.wants(news):
+                watcher.deliver(news.change)
 
     def subscribe(
         self,
@@ -101,9 +120,9 @@ class ChangeFeed:
         if missed < 0 or missed > len(self._kept):
             watcher.deliver(Gap(self.seq, self._utcnow()))
             return
-        for change in list(self._kept)[len(self._kept) - missed :]:
-            if watcher.wants(change):
-                watcher.deliver(change)
+        for news in list(self._kept)[len(self._kept) - missed :]:
+            if watcher.wants(news):
+                watcher.deliver(news.change)
 
     def forget(self, watcher: _Watcher) -> None:
         """Delivers to it no more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 
 from actors.base import ActorGone, FarmActor, answer, fail
@@ -177,7 +178,8 @@ class RequestShell(FarmActor[RequestMessage]):
         return describe(self._row, self._job, self.directory, reachable=self._reachable)
 
     def _tell_feed(self, kind: str) -> None:
-        self.directory.feed.request(kind, self._info())
+        told = partial(describe, self._row, self._job, self.directory, reachable=self._reachable)
+        self.directory.feed.request(kind, self._id, told)
 
     @property
     def _now(self) -> datetime:

@@ -149,7 +149,8 @@ class System:
         self.directory.journal.submit((Write(failed, row.rev),), lambda _: None)
         job = self.directory.store.job(row.id)
         self.directory.request_ended(failed)
-        self.directory.feed.request("ended", request.info(failed, job, self.directory.rules.limits))
+        limits = self.directory.rules.limits
+        self.directory.feed.request("ended", row.id, lambda: request.info(failed, job, limits))
 
     def _restart_matcher(self) -> None:
         directory = self.directory

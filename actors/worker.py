@@ -326,12 +326,12 @@ class WorkerActor(WorkerShell):
                 self._row = self.directory.store.worker(self._uuid)
                 fail(reply, InternalLogicError(f"worker {self._uuid} changed meanwhile"))
                 return
-            info = self._info()
+            told = self._describe()
             self._row = None
             self.directory.tell_matcher(WorkerForgotten(self._uuid))
             self.directory.workers.pop(self._uuid, None)
             self.directory.presence.pop(self._uuid, None)
-            self.directory.feed.worker("deregistered", info)
+            self.directory.feed.worker("deregistered", self._uuid, told)
             answer(reply)
             self.stop()
 

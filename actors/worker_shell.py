@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 
 from actors.base import ActorGone, FarmActor, answer, fail
@@ -201,14 +202,20 @@ class WorkerShell(FarmActor[WorkerMessage]):
 
     @property
     def _presence(self) -> Presence:
-        return self.directory.presence.setdefault(self._uuid, Presence())
+        there = self.directory.presence.get(self._uuid)
+        if there is None:
+            there = self.directory.presence[self._uuid] = Presence()
+        return there
+
+    def _describe(self) -> Callable[[], WorkerInfo]:
+        there = self._presence
+        return partial(worker.info, self._known, online=there.online, last_seen=there.last_seen)
 
     def _info(self) -> WorkerInfo:
-        there = self._presence
-        return worker.info(self._known, online=there.online, last_seen=there.last_seen)
+        return self._describe()()
 
     def _news(self, kind: str) -> None:
-        self.directory.feed.worker(kind, self._info())
+        self.directory.feed.worker(kind, self._uuid, self._describe())
 
     @property
     def _now(self) -> datetime:

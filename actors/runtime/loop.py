@@ -46,6 +46,7 @@ class LoopDispatcher(Dispatcher):
         self._ready: deque[Mailbox | Calls] = deque()
         self._scheduled = False  # the loop is going to call _turn
         self._working = False
+        self._date: datetime | None = None  # of the turn that is running
         # What other threads send, flat as a mailbox: mailbox, message, reply, mailbox, ...; a call
         # is None, function, None.
         self._arrivals: deque[Any] = deque()
@@ -61,8 +62,13 @@ class LoopDispatcher(Dispatcher):
         return monotonic()
 
     def utcnow(self) -> datetime:
-        """The date by the anchored clock."""
-        return self._clock.utcnow()
+        """The date by the anchored clock; a turn, which takes `TURN_S`, reads it once."""
+        if not self._working:
+            return self._clock.utcnow()
+        date = self._date
+        if date is None:
+            date = self._date = self._clock.utcnow()
+        return date
 
     @property
     def is_current(self) -> bool:
@@ -150,6 +156,7 @@ class LoopDispatcher(Dispatcher):
     def _work(self) -> None:
         """Does what is due, then gives each ready actor its share."""
         self._working = True
+        self._date = None
         before = current.dispatcher, current.turn
         current.dispatcher = current.turn = self
         try:

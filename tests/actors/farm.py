@@ -29,6 +29,7 @@ ADMIN = Caller("admin", Role.ADMIN, session=b"a" * 16)
 ALICE = Caller("alice", Role.USER, session=b"b" * 16)
 BOB = Caller("bob", Role.USER, session=b"c" * 16)
 LAB = Caller("lab", Role.WORKER)
+OPEN: list[SimFarm] = []  # ended after the test that made them
 
 
 class SimFarm:
@@ -37,6 +38,7 @@ class SimFarm:
     def __init__(
         self, seed: int = 0, rules: Rules | None = None, store: MemoryStore | None = None
     ) -> None:
+        OPEN.append(self)
         self.sim = SimDispatcher(seed)
         self.store = MemoryStore() if store is None else store
         self.access = FakeAccess()
@@ -59,7 +61,8 @@ class SimFarm:
         return f"private {self._keys}", f"ssh-ed25519 public{self._keys}"
 
     def end(self) -> None:
-        """Ends calls that still wait, here and not when the collector finds them."""
+        """Stops all actors; ends calls that still wait, here and not when the collector does."""
+        self.system.stop()
         for coroutine in self._calls:
             coroutine.close()
 
