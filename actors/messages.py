@@ -104,7 +104,7 @@ class FoundUnservable:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A timer of the request: valid, deadline, job_end or ending_soon."""
+    """The timer of a request: of a time in its row, ending_soon or job_end."""
 
     what: str
 

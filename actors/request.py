@@ -37,8 +37,8 @@ class RequestActor(RequestShell):
     def on_message(self, message: RequestMessage, reply: Future | None) -> object:
         """Turns a message into an event of the request's life."""
         match message:
-            case Describe():
-                return self._info()
+            case Assigned(request=row, job=job):
+                self._assigned(row, job)
             case Close(by=by, code=code):
                 policy.check_may_hold(by, self._row.owner_name)
                 self._close(by, code, reply)
@@ -53,8 +53,6 @@ class RequestActor(RequestShell):
             case Prolong(by=by, token=token):
                 policy.check_may_hold(by, self._row.owner_name)
                 self._prolong(token, reply)
-            case Assigned(request=row, job=job):
-                self._assigned(row, job)
             case WorkerGone(epoch=epoch, code=code, reason=reason):
                 self._worker_gone(epoch, code, reason)
             case WorkerReach(epoch=epoch, reachable=reachable):
@@ -64,7 +62,10 @@ class RequestActor(RequestShell):
                     reason = request.REASONS["unservable"]
                     self._end(self._ended(ReqEvent.UNSERVABLE, "unservable", reason))
             case Due(what=what):
-                self._due(what)
+                if message is self._next:
+                    self._due(what)
+            case Describe():
+                return self._info()
             case _:
                 assert_never(message)
         return None
@@ -208,7 +209,6 @@ class RequestActor(RequestShell):
 
     # --- time
     def _due(self, what: str) -> None:
-        self._timers.pop(what, None)
         now = self._now
         # A deadline that is now wins over becoming ready (SAFETY, B4).
         over = request.expired(self._row, now)

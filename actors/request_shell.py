@@ -40,7 +40,8 @@ class RequestShell(FarmActor[RequestMessage]):
         self._row: RequestRow
         self._job: JobRow | None = None
         self._waiters: list[tuple[Acquire, Future]] = []
-        self._timers: dict[str, TimerHandle] = {}
+        self._timer: TimerHandle | None = None
+        self._next: Due | None = None  # what it brings; one that comes late is of an older timer
         self._reachable = True
         self._job_end: tuple[int, float] | None = None  # end_rev, and when on the monotonic clock
 
@@ -51,7 +52,7 @@ class RequestShell(FarmActor[RequestMessage]):
 
     def on_stop(self) -> None:
         """No timer outlives it, nobody waits for it."""
-        self._drop_timers()
+        self._drop_timer()
         self._drop_waiters()
         self.close_questions(ActorGone(f"request {self._id} is gone"))
 
@@ -62,35 +63,37 @@ class RequestShell(FarmActor[RequestMessage]):
         traceback: TracebackType | None,
     ) -> None:
         """Leaves nothing behind for the one that is started in its place."""
-        self._drop_timers()
+        self._drop_timer()
         self._drop_waiters()
         super().on_failure(exception_type, exception_value, traceback)
 
     def _arrange(self) -> None:
-        """Timers and the queue, as the row wants them."""
-        self._drop_timers()
+        """The timer of what comes next, and the queue, as the row wants them."""
         row, now = self._row, self._now
         if row.state is ReqState.WAIT:
-            self._at("deadline", row.deadline, now)
             if row.valid_after > now:
-                self._at("valid", row.valid_after, now)
+                next_at = min(row.valid_after, row.deadline)
                 self.directory.tell_matcher(RequestLeft(self._id))
-            elif row.deadline > now:
-                self.directory.tell_matcher(RequestReady(row))
+            else:
+                next_at = row.deadline
+                if next_at > now:
+                    self.directory.tell_matcher(RequestReady(row))
+            self._wake(max(0.0, (next_at - now).total_seconds()), "row")
         elif row.state is ReqState.INPROGRESS and self._job is not None:
             left = self._job_left(self._job)
-            self._in("job_end", left)
             for before in defaults.ENDING_SOON_S:
                 if left > before:
-                    self._in("ending_soon", left - before)
+                    self._wake(left - before, "ending_soon")
                     break
+            else:
+                self._wake(left, "job_end")
+        else:
+            self._drop_timer()
 
-    def _at(self, what: str, when: datetime, now: datetime) -> None:
-        self._in(what, max(0.0, (when - now).total_seconds()))
-
-    def _in(self, what: str, seconds: float) -> None:
-        dispatcher = self.directory.dispatcher
-        self._timers[what] = dispatcher.tell_later(seconds, self.actor_ref, Due(what))
+    def _wake(self, seconds: float, what: str) -> None:
+        self._drop_timer()
+        self._next = Due(what)
+        self._timer = self.directory.dispatcher.tell_later(seconds, self.actor_ref, self._next)
 
     def _job_left(self, job: JobRow) -> float:
         """Seconds to the job's end, which no step of the wall clock moves (SAFETY, A8)."""
@@ -101,10 +104,10 @@ class RequestShell(FarmActor[RequestMessage]):
         left = self._job_end[1] - now
         return left if left > _MOMENT_S else 0.0
 
-    def _drop_timers(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._next = None
 
     def _drop_waiters(self) -> list[tuple[Acquire, Future]]:
         waiters, self._waiters = self._waiters, []
@@ -138,7 +141,7 @@ class RequestShell(FarmActor[RequestMessage]):
         self._end(request.closed(self._row, self._now, self._row.owner_name, code), reply)
 
     def _finish(self) -> None:
-        self._drop_timers()
+        self._drop_timer()
         self.directory.tell_matcher(RequestLeft(self._id))
         job = self._job
         if job is not None:

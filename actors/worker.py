@@ -45,6 +45,12 @@ class WorkerActor(WorkerShell):
     def on_message(self, message: WorkerMessage, reply: Future | None) -> object:
         """Turns a message into an event of the board's life."""
         match message:
+            case Assign(request=row):
+                self._assign(row)
+            case Release(request=req_id, epoch=epoch) | Gone(request=req_id, epoch=epoch):
+                self._release(req_id, epoch)
+            case Answered(epoch=epoch, command=command, outcome=outcome):
+                self._answered(epoch, command, outcome)
             case Describe():
                 return self._info()
             case Register():
@@ -52,10 +58,6 @@ class WorkerActor(WorkerShell):
             case LinkLost(port=port):
                 if self._presence.port is port:
                     self._link_lost()
-            case Assign(request=row):
-                self._assign(row)
-            case Release(request=req_id, epoch=epoch) | Gone(request=req_id, epoch=epoch):
-                self._release(req_id, epoch)
             case TellEnd(job=job):
                 if self._holds(job):
                     self._board.tell_lease(job)
@@ -74,8 +76,6 @@ class WorkerActor(WorkerShell):
             case Deregister():
                 policy.check_admin(message.by)
                 self._deregister(reply)
-            case Answered(epoch=epoch, command=command, outcome=outcome):
-                self._answered(epoch, command, outcome)
             case WorkerDue(what=what, epoch=epoch):
                 self._due(what, epoch)
             case PermitGranted(epoch=epoch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from boruta.domain.errors import InternalLogicError
 from boruta.domain.rows import (
@@ -13,18 +14,9 @@ from boruta.domain.rows import (
     Row,
     Transaction,
     WorkerRow,
+    Write,
 )
 from boruta.domain.types import ReqID, WorkerUUID
-
-
-def _key(row: Row) -> ReqID | WorkerUUID:
-    match row:
-        case RequestRow():
-            return row.id
-        case JobRow():
-            return row.request_id
-        case WorkerRow():
-            return row.uuid
 
 
 class MemoryStore:
@@ -40,6 +32,12 @@ class MemoryStore:
         self._requests: dict[ReqID, RequestRow] = {}
         self._jobs: dict[ReqID, JobRow] = {}
         self._workers: dict[WorkerUUID, WorkerRow] = {}
+        # Each row's first field is its key.
+        self._tables: dict[type[Row], dict[Any, Any]] = {
+            RequestRow: self._requests,
+            JobRow: self._jobs,
+            WorkerRow: self._workers,
+        }
         self._tokens: dict[tuple[str, str], ReqID] = {}
         self._live_jobs: dict[WorkerUUID, ReqID] = {}
         self._last_id = 0
@@ -58,38 +56,25 @@ class MemoryStore:
     def commit(self, transaction: Transaction) -> Conflict | None:
         """Applies all of it, or nothing and tells the first row that stood in the way."""
         for change in transaction:
-            conflict = self._conflict(change.was, change)
-            if conflict is not None:
-                return conflict
-        for change in transaction:
-            if isinstance(change, Remove):
-                self._remove(change)
+            row: Row | None = None
+            if isinstance(change, Write):
+                row = change.row
+                kind, key = type(row), row[0]
             else:
+                kind, key = change.kind, change.id
+            there = self._tables[kind].get(key)
+            if (0 if there is None else there.rev) != change.was:
+                return Conflict(kind, key, there)
+            if isinstance(row, JobRow) and row.ended_at is None:
+                other = self._live_jobs.get(row.worker_uuid)
+                if other is not None and other != row.request_id:
+                    return Conflict(JobRow, row.request_id, self._jobs.get(other))
+        for change in transaction:
+            if isinstance(change, Write):
                 self._put(change.row)
+            else:
+                self._remove(change)
         return None
-
-    def _conflict(self, was: int, change: object) -> Conflict | None:
-        if isinstance(change, Remove):
-            kind: type[Row] = change.kind
-            key = change.id
-            row = None
-        else:
-            row = change.row  # type: ignore[attr-defined]
-            kind = type(row)
-            key = _key(row)
-        there = self._find(kind, key)
-        if (there.rev if there else 0) != was:
-            return Conflict(kind, key, there)
-        if isinstance(row, JobRow) and row.ended_at is None:
-            other = self._live_jobs.get(row.worker_uuid)
-            if other is not None and other != row.request_id:
-                return Conflict(JobRow, row.request_id, self._jobs.get(other))
-        return None
-
-    def _find(self, kind: type[Row], key: ReqID | WorkerUUID) -> Row | None:
-        if isinstance(key, str):
-            return self._workers.get(key)
-        return self._jobs.get(key) if kind is JobRow else self._requests.get(key)
 
     def _put(self, row: Row) -> None:
         match row:

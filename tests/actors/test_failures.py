@@ -10,7 +10,7 @@ import pykka
 import pytest
 
 from actors.matcher import MatcherActor
-from actors.messages import Describe, Due, Prolong
+from actors.messages import Describe, Prolong, WorkerReach
 from actors.request import RequestActor
 from actors.worker import WorkerActor
 from boruta.domain.errors import ShuttingDown
@@ -78,9 +78,9 @@ def test_a_request_that_fails_again_and_again_ends_as_failed_with_the_reason(
     def broken(self: Any, *args: Any) -> None:
         raise RuntimeError("beyond repair")
 
-    monkeypatch.setattr(RequestActor, "_due", broken)
+    monkeypatch.setattr(RequestActor, "_worker_reach", broken)
     monkeypatch.setattr(RequestActor, "begin", broken)
-    farm.system.directory.requests[req_id].tell(Due("valid"))
+    farm.system.directory.requests[req_id].tell(WorkerReach(1, False))
     farm.advance(30)
     info = farm.info(req_id)
     assert (info.state, info.reason_code) == (ReqState.FAILED, "internal")

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from actors.messages import Due
 from boruta.domain.changes import RequestChanged
 from boruta.domain.commands import Lease, Prepare
 from boruta.domain.errors import (
@@ -306,3 +307,11 @@ def test_warnings_come_ten_minutes_and_one_minute_before_the_end(farm: SimFarm) 
     assert kinds(farm, req_id).count("job_ending") == 1
     farm.advance(540)
     assert kinds(farm, req_id).count("job_ending") == 2
+
+
+def test_a_timer_that_fired_before_it_was_replaced_is_not_news(farm: SimFarm) -> None:
+    farm.board("b1")
+    req_id = farm.new()
+    farm.system.directory.requests[req_id].tell(Due("ending_soon"))
+    farm.sim.run_until_idle()
+    assert "job_ending" not in kinds(farm, req_id)
