@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
 import time
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from benchmarks.result import result
 from benchmarks.server import farm
 from boruta.domain.changes import Change, RequestChanged
 from boruta.domain.types import Caller, Role, WorkerState
+from boruta.server import GC_THRESHOLDS
 from boruta.store.memory import MemoryStore
 from boruta.testing.access import FakeAccess
 from boruta.testing.dryad import FakeDryad
@@ -99,7 +101,7 @@ async def _in_process(boards: int, jobs: int) -> float:
             if left == 0:
                 done.set_result(None)
 
-    front.feed(ADMIN).subscribe(on_change)
+    front.feed(ADMIN).subscribe(on_change, kinds=("assigned", "ended"))
     began = time.perf_counter()
     for number in range(jobs):
         await api.new_request({"arch": "bench"}, 8)
@@ -111,7 +113,7 @@ async def _in_process(boards: int, jobs: int) -> float:
         infos, _ = await workers.list_workers()
         if all(info.state is WorkerState.IDLE for info in infos):
             break
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
     took = time.perf_counter() - began
     system.stop()
     return jobs / took
@@ -138,6 +140,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Jobs a second, in process and over the wire."""
     boards, jobs = (200, 2_000) if quick else (1_000, 10_000)
     bare = _bare(jobs)
+    gc.collect()
+    gc.set_threshold(*GC_THRESHOLDS)  # as the server has it
     inside = asyncio.run(_in_process(boards, jobs))
     wired = 500 if quick else 3_000
     with farm(200, processes=2) as data:
