@@ -12,11 +12,10 @@ from typing import Any
 
 from actors.asking import Asking
 from actors.base import ActorGone, Restarted
+from actors.matcher_messages import ExplainWaiting, IsServable
 from actors.messages import (
     Acquire,
     Close,
-    ExplainWaiting,
-    IsServable,
     Prolong,
     StopAcquiring,
     Update,
@@ -42,11 +41,13 @@ from boruta.domain.types import (
     AccessInfo,
     Caller,
     Capabilities,
+    Groups,
     ListFilter,
     ListInfo,
     Page,
     Priority,
     Prolonged,
+    QueueInfo,
     ReqID,
     ReqInfo,
     ReqState,
@@ -116,6 +117,9 @@ class RequestsApi(Asking):
                 f"{name} has {defaults.LIVE_REQUESTS_A_KEY} live requests, which is the limit",
                 retry_after_s=10.0,
             )
+        if (unservable or rules.unservable) == "refuse":
+            await self._refuse_unservable(wanted, groups)
+        # Nothing waits between this and the commit: requests are written in the order of their ids.
         row = RequestRow(
             id=directory.store.next_request(),
             rev=1,
@@ -135,8 +139,6 @@ class RequestsApi(Asking):
             session=self._caller.session,
             bound=bound,
         )
-        if (unservable or rules.unservable) == "refuse":
-            await self._refuse_unservable(row)
         await self._committed(row)
         self._system.start_request(row)
         if bound:
@@ -144,12 +146,12 @@ class RequestsApi(Asking):
         directory.feed.request("created", row.id, lambda: describe(row, None, directory))
         return row.id
 
-    async def _refuse_unservable(self, row: RequestRow) -> None:
-        missing = await self._ask_matcher(IsServable(row))
+    async def _refuse_unservable(self, caps: Capabilities, groups: Groups) -> None:
+        missing = await self._ask_matcher(IsServable(caps, groups))
         if missing is not None:
             what = f"; nobody has {', '.join(missing)}" if missing else ""
             raise Unservable(
-                f"no known board could ever serve {dict(row.caps)}{what}; "
+                f"no known board could ever serve {dict(caps)}{what}; "
                 "boruta workers shows what there is",
                 unmet=missing,
             )
@@ -195,18 +197,21 @@ class RequestsApi(Asking):
     ) -> tuple[list[ReqInfo], ListInfo]:
         """The requests that match; those of the page that wait say why."""
         directory = self._directory
-        infos = [
-            describe(row, directory.store.job(row.id), directory)
-            for row in directory.store.requests()
-        ]
-        items, info = listing.list_requests(infos, filter, sort, page)
-        rows = [row for item in items if (row := directory.store.request(item.id)) is not None]
+
+        def described(row: RequestRow) -> ReqInfo:
+            return describe(row, directory.store.job(row.id), directory)
+
+        rows, info = listing.page_of_requests(
+            directory.store.requests(), filter, sort, page, describe=described, by_id=True
+        )
         return await self._explained(rows), info
 
     async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
         directory = self._directory
         waits = [row for row in rows if row.state is ReqState.WAIT]
-        why = await self._ask_matcher(ExplainWaiting(waits)) if waits else {}
+        why: dict[ReqID, QueueInfo] = {}
+        while len(why) < len(waits):
+            why |= await self._ask_matcher(ExplainWaiting(waits[len(why) :]))
         found = []
         for row in rows:
             job = directory.store.job(row.id)
@@ -270,5 +275,3 @@ class RequestsApi(Asking):
         if row is None:
             raise NotFoundError(f"request {req_id} not found", id=req_id)
         return row
-
-

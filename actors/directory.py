@@ -12,7 +12,13 @@ import pykka
 
 from actors.feed import ChangeFeed
 from actors.journal import Journal
-from actors.messages import Gone, MatcherMessage, PermitGranted, RequestMessage, WorkerMessage
+from actors.matcher_messages import MatcherMessage
+from actors.messages import (
+    Gone,
+    PermitGranted,
+    RequestMessage,
+    WorkerMessage,
+)
 from actors.runtime import Dispatcher
 from boruta.domain import defaults
 from boruta.domain.ports import Access, DryadPort, Store

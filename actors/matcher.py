@@ -7,27 +7,35 @@ from typing import assert_never
 
 from actors.base import FarmActor
 from actors.directory import Directory
-from actors.messages import (
-    Assign,
+from actors.matcher_messages import (
     AssignRefused,
     ExplainWaiting,
-    FoundUnservable,
     IsServable,
     Match,
     MatcherMessage,
     RequestLeft,
     RequestReady,
-    Sweep,
     WorkerForgotten,
     WorkerKnown,
     WorkerOffered,
     WorkerWithdrawn,
 )
+from actors.messages import Assign, FoundUnservable, Sweep
 from actors.runtime import Future
 from boruta.domain import defaults, waiting, worker
 from boruta.domain.matching import Matching
 from boruta.domain.rows import RequestRow
-from boruta.domain.types import QueueInfo, ReqID, ReqState, WorkerInfo, WorkerUUID
+from boruta.domain.types import (
+    Capabilities,
+    Groups,
+    QueueInfo,
+    ReqID,
+    ReqState,
+    WorkerInfo,
+    WorkerUUID,
+)
+
+EXPLAIN_S = 0.005  # for explanations in one turn; whoever asked for more asks again
 
 
 class MatcherActor(FarmActor[MatcherMessage]):
@@ -71,8 +79,8 @@ class MatcherActor(FarmActor[MatcherMessage]):
                 return None
             case ExplainWaiting(requests=rows):
                 return self._explain(rows)
-            case IsServable(request=row):
-                return self._what_nobody_has(row)
+            case IsServable(caps=caps, groups=groups):
+                return self._what_nobody_has(caps, groups)
             case Sweep():
                 self._sweep()
             case _:
@@ -133,41 +141,43 @@ class MatcherActor(FarmActor[MatcherMessage]):
             if not self._matching.servable(row.caps, row.owner_groups):
                 self.directory.tell_request(row.id, FoundUnservable(row.rev))
 
-    def _what_nobody_has(self, row: RequestRow) -> list[str] | None:
-        if not self.directory.judging or self._matching.servable(row.caps, row.owner_groups):
+    def _what_nobody_has(self, caps: Capabilities, groups: Groups) -> list[str] | None:
+        if not self.directory.judging or self._matching.servable(caps, groups):
             return None
-        return list(self._matching.unmet(row.caps, row.owner_groups))
+        return list(self._matching.unmet(caps, groups))
 
     def _explain(self, rows: Sequence[RequestRow]) -> dict[ReqID, QueueInfo]:
-        return {row.id: self._why(row) for row in rows if row.state is ReqState.WAIT}
+        """Why they wait, as far as `EXPLAIN_S` goes: one long list must not hold the rest up."""
+        kinds: dict[tuple[Capabilities, Groups], waiting.Standing] = {}
+        found: dict[ReqID, QueueInfo] = {}
+        until = self.directory.dispatcher.now() + EXPLAIN_S
+        for row in rows:
+            kind = (row.caps, row.owner_groups)
+            boards = kinds.get(kind)
+            if boards is None:
+                boards = kinds[kind] = self._standing(*kind)
+            found[row.id] = waiting.why(row, self._matching.queue_position(row.id), boards)
+            if self.directory.dispatcher.now() > until:
+                break
+        return found
 
-    def _why(self, row: RequestRow) -> QueueInfo:
+    def _standing(self, caps: Capabilities, groups: Groups) -> waiting.Standing:
+        directory = self.directory
         fitting: list[WorkerInfo] = []
         owners: dict[ReqID, tuple[str, object]] = {}
-        for uuid in self._matching.fitting_workers(row.caps, row.owner_groups):
-            board = self.directory.store.worker(uuid)
+        for uuid in self._matching.fitting_workers(caps, groups):
+            board = directory.store.worker(uuid)
             if board is None:
                 continue
-            there = self.directory.presence.get(uuid)
-            fitting.append(
-                worker.info(
-                    board,
-                    online=there is not None and there.online,
-                    last_seen=None if there is None else there.last_seen,
-                )
-            )
-            holder = (
-                None if board.request_id is None else self.directory.store.request(board.request_id)
-            )
-            job = None if holder is None else self.directory.store.job(holder.id)
+            there = directory.presence.get(uuid)
+            online = there is not None and there.online
+            last_seen = None if there is None else there.last_seen
+            fitting.append(worker.info(board, online=online, last_seen=last_seen))
+            held = board.request_id
+            holder = None if held is None else directory.store.request(held)
+            job = None if holder is None else directory.store.job(holder.id)
             if holder is not None and job is not None:
                 owners[holder.id] = (holder.owner_name, job.ends_at)
-        return waiting.why(
-            row,
-            now=self.directory.dispatcher.utcnow(),
-            position=self._matching.queue_position(row.id),
-            fitting=fitting,
-            holders=owners,
-            unmet=[] if fitting else self._matching.unmet(row.caps, row.owner_groups),
-            judging=self.directory.judging,
-        )
+        unmet = [] if fitting else self._matching.unmet(caps, groups)
+        now = directory.dispatcher.utcnow()
+        return waiting.Standing(fitting, owners, unmet, directory.judging, now)

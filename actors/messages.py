@@ -6,14 +6,20 @@ request has ended. Told, it has the same effect and nobody hears the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from boruta.domain.commands import Registration
 from boruta.domain.ports import DryadPort
-from boruta.domain.rows import JobRow, RequestRow, WorkerRow
-from boruta.domain.types import Caller, Groups, ReqID, ReqInfo, Role, WorkerState, WorkerUUID
+from boruta.domain.rows import JobRow, RequestRow
+from boruta.domain.types import (
+    Caller,
+    Groups,
+    ReqID,
+    ReqInfo,
+    Role,
+    WorkerState,
+)
 
 LOCAL = Caller("local", Role.ADMIN)  # a host that embeds the farm
 
@@ -124,99 +130,12 @@ RequestMessage: TypeAlias = (
 )
 
 
-# --- to the matcher
-@dataclass(frozen=True, slots=True)
-class RequestReady:
-    """The request may be matched; again after each change of its row."""
-
-    request: RequestRow
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLeft:
-    """The request is not to be matched any more."""
-
-    id: ReqID
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerKnown:
-    """A worker exists, whatever its state; again when its caps or groups change."""
-
-    worker: WorkerRow
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerForgotten:
-    """A worker was deregistered."""
-
-    uuid: WorkerUUID
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOffered:
-    """The worker may be lent."""
-
-    uuid: WorkerUUID
-    recently_failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerWithdrawn:
-    """The worker may not be lent."""
-
-    uuid: WorkerUUID
-
-
-@dataclass(frozen=True, slots=True)
-class AssignRefused:
-    """The worker did not take the request; it goes back to its place."""
-
-    request: ReqID
-    rev: int
-    worker: WorkerUUID
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainWaiting:
-    """Answer with a map from id to QueueInfo, by `ask`."""
-
-    requests: Sequence[RequestRow]
-
-
-@dataclass(frozen=True, slots=True)
-class IsServable:
-    """Answer with the keys that no known worker has, None if one could serve, by `ask`."""
-
-    request: RequestRow
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Match what can be matched now."""
-
-
+# --- to a worker
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """Look for messages that were lost (SAFETY, A6)."""
 
 
-MatcherMessage: TypeAlias = (
-    RequestReady
-    | RequestLeft
-    | WorkerKnown
-    | WorkerForgotten
-    | WorkerOffered
-    | WorkerWithdrawn
-    | AssignRefused
-    | ExplainWaiting
-    | IsServable
-    | Match
-    | Sweep
-)
-
-
-# --- to a worker
 @dataclass(frozen=True, slots=True)
 class Register(Question):
     """Its agent registered over `port`."""
@@ -286,7 +205,6 @@ class SetFail(Question):
 @dataclass(frozen=True, slots=True)
 class RunCheck(Question):
     """Have the agent check its board; answers with its findings."""
-
 
 
 @dataclass(frozen=True, slots=True)

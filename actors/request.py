@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from actors.base import answer, fail
+from actors.matcher_messages import RequestLeft
 from actors.messages import (
     Acquire,
     Assigned,
@@ -14,7 +15,6 @@ from actors.messages import (
     Due,
     FoundUnservable,
     Prolong,
-    RequestLeft,
     RequestMessage,
     StopAcquiring,
     TellEnd,
@@ -225,4 +225,3 @@ class RequestActor(RequestShell):
     def _host(self, message: Acquire) -> str:
         rules = self.directory.rules
         return rules.access_host or message.reached_at or "127.0.0.1"
-

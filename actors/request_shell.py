@@ -10,13 +10,12 @@ from types import TracebackType
 
 from actors.base import ActorGone, FarmActor, answer, fail
 from actors.directory import Directory
+from actors.matcher_messages import RequestLeft, RequestReady
 from actors.messages import (
     Acquire,
     Due,
     Release,
-    RequestLeft,
     RequestMessage,
-    RequestReady,
 )
 from actors.runtime import Future, TimerHandle
 from boruta.domain import defaults, request
@@ -187,8 +186,6 @@ class RequestShell(FarmActor[RequestMessage]):
     @property
     def _now(self) -> datetime:
         return self.directory.dispatcher.utcnow()
-
-
 
 
 def describe(

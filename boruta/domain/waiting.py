@@ -30,47 +30,57 @@ _COMING: Final = (WorkerState.IDLE, WorkerState.PREPARE, WorkerState.RUN)
 _OUT: Final = (WorkerState.MAINTENANCE, WorkerState.BUSY, WorkerState.FAIL)
 
 
-def why(
-    row: RequestRow,
-    *,
-    now: datetime,
-    position: int,
-    fitting: Sequence[WorkerInfo],
-    holders: Mapping[ReqID, tuple[str, object]],
-    unmet: Sequence[str],
-    judging: bool,
-) -> QueueInfo:
+class Standing:
+    """How the boards stand that fit a kind of requests; worked out once for all that wait for them.
+
+    Args:
+        fitting: the known workers that could serve them.
+        holders: owner and end of the job, of each request that holds one of them.
+        unmet: what no known worker has, as words of the command line.
+        judging: whether a worker has registered yet, so that `unmet` means something.
+        now: aware UTC.
+    """
+
+    def __init__(
+        self,
+        fitting: Sequence[WorkerInfo],
+        holders: Mapping[ReqID, tuple[str, object]],
+        unmet: Sequence[str],
+        judging: bool,
+        now: datetime,
+    ) -> None:
+        self.fitting = fitting
+        self.unmet = unmet
+        self.judging = judging
+        self.now = now
+        coming = [board for board in fitting if board.online and board.state in _COMING]
+        self.slots = sorted(_free_in(board, holders, now) for board in coming)
+        self.free = sum(board.state is WorkerState.IDLE for board in coming)
+        self.running = sum(board.state is WorkerState.RUN for board in coming)
+        self.also = _also(fitting) if coming else ""
+        self.holders = _holders(coming, holders, now)
+
+
+def why(row: RequestRow, position: int, boards: Standing) -> QueueInfo:
     """Why the request waits, in sentences that name the next step.
 
     Args:
         row: the request; it waits.
-        now: aware UTC.
         position: its place in the queue, 0 if it does not stand there.
-        fitting: the known workers that could serve it.
-        holders: owner and end of the job, of each request that holds one of them.
-        unmet: what no known worker has, as words of the command line.
-        judging: whether a worker has registered yet, so that `unmet` means something.
+        boards: how those stand that fit it.
     """
-    place = max(position, 1)
+    place, now = max(position, 1), boards.now
     if row.valid_after > now:
         text = f"it is valid from {_clock(row.valid_after, now)} on and stands in no queue before"
         ahead = (row.valid_after - now).total_seconds()
-        return QueueInfo(place, ahead if fitting else None, text, "not_valid_yet")
-    if not fitting:
-        return _nobody(row, place, unmet, judging)
-    coming = [board for board in fitting if board.online and board.state in _COMING]
-    if not coming:
-        return _none_coming(place, fitting)
-    free = sum(board.state is WorkerState.IDLE for board in coming)
-    code, text = _busy(coming, free, place)
-    also = _also(fitting)
-    return QueueInfo(
-        place,
-        _estimate(row, place, coming, holders, now),
-        text + also + _starving(row, place, code),
-        code,
-        _holders(coming, holders, now),
-    )
+        return QueueInfo(place, ahead if boards.fitting else None, text, "not_valid_yet")
+    if not boards.fitting:
+        return _nobody(row, place, boards.unmet, boards.judging)
+    if not boards.slots:
+        return _none_coming(place, boards.fitting)
+    code, text = _busy(boards, place)
+    text += boards.also + _starving(row, place, code)
+    return QueueInfo(place, _estimate(row, place, boards.slots), text, code, boards.holders)
 
 
 def _nobody(row: RequestRow, place: int, unmet: Sequence[str], judging: bool) -> QueueInfo:
@@ -109,13 +119,13 @@ def _none_coming(place: int, fitting: Sequence[WorkerInfo]) -> QueueInfo:
     return QueueInfo(place, None, text, "all_out")
 
 
-def _busy(coming: Sequence[WorkerInfo], free: int, place: int) -> tuple[str, str]:
+def _busy(boards: Standing, place: int) -> tuple[str, str]:
+    free, running = boards.free, boards.running
     if free and place <= free:
         return "about_to_start", "a fitting board is free: it starts as soon as it is matched"
     if free:
         return "behind_others", f"{place - 1} requests come before it"
-    running = sum(board.state is WorkerState.RUN for board in coming)
-    preparing = len(coming) - running
+    preparing = len(boards.slots) - running
     if not running:
         what = "board is" if preparing == 1 else "boards are"
         return "preparing", f"{preparing} fitting {what} being prepared"
@@ -148,18 +158,11 @@ def _starving(row: RequestRow, place: int, code: str) -> str:
     return f"; priority {row.priority} waits for all others, however long"
 
 
-def _estimate(
-    row: RequestRow,
-    place: int,
-    coming: Sequence[WorkerInfo],
-    holders: Mapping[ReqID, tuple[str, object]],
-    now: datetime,
-) -> float:
+def _estimate(row: RequestRow, place: int, slots: Sequence[float]) -> float:
     """Seconds until its turn if every job before it takes all of its time, as long as its own.
 
     So it is rather too long than too short, until hold times are measured.
     """
-    slots = sorted(_free_in(board, holders, now) for board in coming)
     rounds, slot = divmod(place - 1, len(slots))
     return round(slots[slot] + rounds * (row.job_timeout_s + PREPARE_TAKES_S), 1)
 

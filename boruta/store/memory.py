@@ -55,6 +55,17 @@ class MemoryStore:
 
     def commit(self, transaction: Transaction) -> Conflict | None:
         """Applies all of it, or nothing and tells the first row that stood in the way."""
+        conflict = self.check(transaction)
+        if conflict is None:
+            for change in transaction:
+                if isinstance(change, Write):
+                    self._put(change.row)
+                else:
+                    self._remove(change)
+        return conflict
+
+    def check(self, transaction: Transaction) -> Conflict | None:
+        """The first row that stands in the way of it; changes nothing."""
         for change in transaction:
             row: Row | None = None
             if isinstance(change, Write):
@@ -69,11 +80,6 @@ class MemoryStore:
                 other = self._live_jobs.get(row.worker_uuid)
                 if other is not None and other != row.request_id:
                     return Conflict(JobRow, row.request_id, self._jobs.get(other))
-        for change in transaction:
-            if isinstance(change, Write):
-                self._put(change.row)
-            else:
-                self._remove(change)
         return None
 
     def _put(self, row: Row) -> None:

@@ -315,3 +315,13 @@ def test_a_timer_that_fired_before_it_was_replaced_is_not_news(farm: SimFarm) ->
     farm.system.directory.requests[req_id].tell(Due("ending_soon"))
     farm.sim.run_until_idle()
     assert "job_ending" not in kinds(farm, req_id)
+
+
+def test_a_long_list_is_explained_in_several_turns_and_comes_whole(
+    farm: SimFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.matcher.EXPLAIN_S", -1.0)  # each turn has time for one
+    ids = [farm.new({"arch": f"kind{number % 2}"}) for number in range(5)]
+    infos, _ = farm.call(farm.front.requests(ALICE).list_requests())
+    assert [info.id for info in infos] == ids
+    assert all(info.queue is not None and info.queue.why for info in infos)

@@ -15,7 +15,7 @@ from boruta.domain.types import (
     WorkerInfo,
     WorkerState,
 )
-from boruta.domain.waiting import HOLDERS_SHOWN, PREPARE_TAKES_S, why
+from boruta.domain.waiting import HOLDERS_SHOWN, PREPARE_TAKES_S, Standing, why
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
 ROW = RequestRow(
@@ -46,15 +46,7 @@ def said(
     unmet: tuple[str, ...] = (),
     judging: bool = True,
 ) -> QueueInfo:
-    return why(
-        row,
-        now=NOW,
-        position=position,
-        fitting=fitting,
-        holders=holders or {},
-        unmet=unmet,
-        judging=judging,
-    )
+    return why(row, position, Standing(fitting, holders or {}, unmet, judging, NOW))
 
 
 def test_before_its_time_a_request_says_when_it_comes() -> None:

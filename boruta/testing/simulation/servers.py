@@ -40,10 +40,9 @@ class SimStore(MemoryStore):
 
     def commit(self, transaction: Transaction) -> Conflict | None:
         """Applies all of it, or nothing and tells the first row that stood in the way."""
-        for change in transaction:
-            conflict = self._conflict(change.was, change)
-            if conflict is not None:
-                return conflict
+        conflict = self.check(transaction)
+        if conflict is not None:
+            return conflict
         self.before(transaction)
         super().commit(transaction)
         self.after(transaction)
