@@ -18,7 +18,7 @@ from actors.runtime.clocks import AnchoredClock, monotonic, stopwatch
 from actors.runtime.current import current, guarded, thread_of
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.future import settling
-from actors.runtime.mailbox import START, Mailbox, refuse
+from actors.runtime.mailbox import READY, START, Mailbox, refuse
 from actors.runtime.timers import TimerHandle
 from actors.runtime.turn import take
 from actors.runtime.urns import UrnSource
@@ -183,6 +183,8 @@ class LoopDispatcher(Dispatcher):
             mailbox, message, reply = pop(), pop(), pop()
             if mailbox is None:
                 self._accept_call(message)
+            elif mailbox.state == READY and message is not START:
+                mailbox.queue.extend((message, reply))
             else:
                 accept(mailbox, message, reply)
 

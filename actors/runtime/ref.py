@@ -48,13 +48,14 @@ class LoopRef(pykka.ActorRef[A]):
         Raises:
             ActorDeadError: the actor has stopped.
         """
-        if self.actor_stopped.is_set():
+        if self.actor_stopped._flag:  # type: ignore[attr-defined]  # is_set() without the call
             raise pykka.ActorDeadError(f"{self} not found")
         mailbox = self.actor_inbox
-        if mailbox.dispatcher is None:
+        dispatcher = mailbox.dispatcher
+        if dispatcher is None:
             mailbox.send(message, None)
         else:
-            mailbox.dispatcher.deliver(mailbox, message, None)
+            dispatcher.deliver(mailbox, message, None)
 
     @overload
     def ask(

@@ -40,7 +40,7 @@ def take(dispatcher: Dispatcher, mailbox: Mailbox, most: int, until: float, bega
     watchdog = dispatcher.watchdog
     limit = watchdog.limit_s
     on_receive = actor.on_receive
-    stopped = actor.actor_stopped.is_set
+    stopped = actor.actor_stopped  # read as is_set() does, without the call
     pop = queue.popleft
     handled = 0
     while True:
@@ -64,7 +64,7 @@ def take(dispatcher: Dispatcher, mailbox: Mailbox, most: int, until: float, bega
         now = stopwatch()
         if now - began > limit:
             watchdog.report(type(actor).__name__, _name(message), now - began)
-        if stopped():
+        if stopped._flag:  # type: ignore[attr-defined]
             mailbox.close(actor._actor_ref)
             return handled
         if not queue:
