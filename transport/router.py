@@ -30,6 +30,7 @@ _BATCH: Final = 200
 _DRAIN_MOST: Final = 50_000  # frames taken at once before a peer is judged
 _FORGET_CUT_S: Final = 30.0
 _COMPLAIN_S: Final = 10.0  # the same trouble is logged no more often
+_CLOSED_WITHIN_S: Final = (0.01, 0.05, 0.25, 1.0)  # of the news that a connection is over
 _SPARE_FILES: Final = 32  # without a free file descriptor ZeroMQ spins at 100 % of a core
 # A connection that never says anything. Each other one on its way in costs about a millisecond of
 # handshake first: 10,000 agents that come back at once must not be cut for it.
@@ -274,9 +275,19 @@ class Router:
         self._silent.pop(fd, None)
         self._take_all()  # what it said before it left counts
         peer = self.peers.by_fd(fd)
-        # The fd may be another connection's by now, whose first frame came before this news.
-        if peer is not None and sockets.remote_of(fd) != peer.remote:
+        if peer is not None:
+            self._look_whether_over(peer, *_CLOSED_WITHIN_S)
+
+    def _look_whether_over(self, peer: Peer, *again_after_s: float) -> None:
+        # The fd may be another connection's by now, whose first frame came before this news; and
+        # ZeroMQ tells before it closes the fd, which then still looks as if nothing had happened.
+        if peer.gone or not self._open:
+            return
+        if sockets.remote_of(peer.fd) != peer.remote:
             self._over(peer, Unreachable("the connection is gone"))
+        elif again_after_s:
+            delay, *rest = again_after_s
+            self._loop.call_later(delay, self._look_whether_over, peer, *rest)
 
     def stats(self) -> dict[str, int]:
         """Plain counts."""

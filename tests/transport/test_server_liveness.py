@@ -268,3 +268,26 @@ def test_stopping_twice_and_before_starting_does_no_harm() -> None:
 
     run(story)
     assert defaults.PEER_GONE_S < 15.0
+
+
+def test_a_connection_whose_end_is_told_before_its_descriptor_is_closed_is_over_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        async with place() as there:
+            with there.raw() as peer:
+                await peer.hello()
+                known = next(iter(there.server._router.peers))
+                really, asked = sockets.remote_of, []
+
+                def still_open(fd: int) -> tuple[str, int] | None:
+                    if fd == known.fd and len(asked) < 2:
+                        asked.append(fd)
+                        return known.remote
+                    return really(fd)
+
+                monkeypatch.setattr(sockets, "remote_of", still_open)
+            await there.front.until(lambda: there.front.of("session_lost"))
+            assert asked
+
+    run(story)
