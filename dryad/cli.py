@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from boruta.domain.errors import BadConfig, BorutaError
+from boruta.streams import open_closed
 from boruta.version import VERSION
 from dryad import logs, place
 from dryad.config import (
@@ -43,6 +44,7 @@ _FLAGS: Final = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status."""
+    open_closed()
     parser = _parser()
     try:
         args = parser.parse_args(argv)

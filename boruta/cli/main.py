@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -12,6 +13,7 @@ import click
 
 from boruta.cli.options import connection
 from boruta.domain.errors import BorutaError
+from boruta.streams import open_closed
 from boruta.version import VERSION
 
 BROKEN_PIPE: Final = 128 + 13  # as of any program that SIGPIPE ends
@@ -123,6 +125,7 @@ def boruta() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command and exits with its status."""
+    open_closed()
     sys.exit(_status(args))
 
 
@@ -163,6 +166,8 @@ def _tell(error: Exception) -> int:
             _debug()
             _silence()
             named = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+            if error.errno == errno.ENOSPC and not error.filename:
+                named = "what it writes to is full: "
             _say(f"boruta: {named}{error.strerror or error}   [internal]")
             return 1
     _debug()

@@ -156,3 +156,23 @@ def test_what_waits_and_watches_outlives_a_restart_and_says_what_was_lost(own: L
     own.until(lambda: "IDLE" in own.said(lists), "workers too")
     assert own.end(watches, signal.SIGINT) == 0
     assert own.end(lists, signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start_is_nowhere(farm: Lab, closed: str) -> None:
+    words = _command(("boruta", "--data", str(farm.data), "run", "-c", "arch=armv7l", "--", "true"))
+    script = f'exec "$@" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *words], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_disk_that_is_full_is_named_and_is_no_traceback(farm: Lab) -> None:
+    words = _command(("boruta", "--data", str(farm.data), "workers"))
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "boruta: what it writes to is full: No space left on device   [internal]\n"
+    )
