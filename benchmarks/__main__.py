@@ -1,6 +1,8 @@
 """Measures, and prints each figure beside the limit or the alternative measured in the same run.
 
 usage: python -m benchmarks [NAME...] [--json FILE] [--quick] [--plot DIR]
+
+Where BENCHMARKS_SCALE is "tiny" it only shows that all of it works: that is for tests.
 """
 
 from __future__ import annotations
@@ -8,18 +10,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.plot import plot
+from benchmarks.scale import Scale
 
-# name -> what it measures; each is a module of this package with `run(quick) -> list of results`.
+# name -> what it measures; each is a module of this package with `run(scale) -> list of results`.
 BENCHMARKS: Final = {
     "actors": "the actor runtime beside stock Pykka",
     "jobs": "whole jobs a second, in process and over ZeroMQ",
-    "queue": "the matching index as the queue grows",
+    "queue": "new requests a second as the queue grows",
+    "listing": "pages out of a long list, and how long they hold the loop",
+    "memory": "bytes of a queued request, and of a large farm",
     "latency": "from new_request to IN PROGRESS",
     "wire": "round trips beside raw ZeroMQ",
     "tunnel": "bytes through a tunnel beside direct loopback",
@@ -42,10 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in given.names:
         if name not in BENCHMARKS:
             parser.error(f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    scale = Scale.QUICK if given.quick else Scale.FULL
+    if os.environ.get("BENCHMARKS_SCALE"):
+        scale = Scale(os.environ["BENCHMARKS_SCALE"])
     results: list[dict[str, Any]] = []
     for name in given.names or BENCHMARKS:
         print(f"{name}: {BENCHMARKS[name]} ...", file=sys.stderr, flush=True)
-        found = importlib.import_module(f"benchmarks.{name}").run(given.quick)
+        found = importlib.import_module(f"benchmarks.{name}").run(scale)
         results += found
         _print(found)
     if given.json:
@@ -62,7 +71,7 @@ def _print(results: Sequence[dict[str, Any]]) -> None:
         beside = ""
         if one.get("limit") is not None:
             beside = f"   {one['limit_what']}: {one['limit']:,.4g} (ratio {one['ratio']:.3g})"
-        print(f"  {one['name']:<44} {one['value']:>12,.4g} {one['unit']:<10} {better}{beside}")
+        print(f"  {one['name']:<52} {one['value']:>12,.4g} {one['unit']:<10} {better}{beside}")
 
 
 if __name__ == "__main__":

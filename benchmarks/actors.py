@@ -23,6 +23,7 @@ import pykka
 
 from actors.runtime import LoopActor, LoopDispatcher
 from benchmarks.result import result
+from benchmarks.scale import Scale
 
 now = time.perf_counter
 ROUNDS = 3
@@ -305,13 +306,13 @@ def lag(timers: int) -> dict[str, Any]:
     return result("actors.timer_lag_under_flood_p50", flooded, "ms", "lower", idle, what)
 
 
-def run(quick: bool) -> list[dict[str, Any]]:
-    """All figures of the runtime; `quick` makes a tenth of the work."""
-    part = 10 if quick else 1
+def run(scale: Scale) -> list[dict[str, Any]]:
+    """All figures of the runtime."""
+    part = scale.pick(1, 10, 500)
     return [
         memory(100_000 // part),
         *tells(1_000_000 // part),
-        *asks(10_000 // part),
+        *asks(max(10, 10_000 // part)),
         life(100_000 // part),
-        lag(1_000 // part),
+        lag(max(10, 1_000 // part)),
     ]

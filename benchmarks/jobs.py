@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actors.directory import Rules
 from actors.front import EngineFront
-from actors.runtime import LoopDispatcher
-from actors.system import System
+from benchmarks.engine import ADMIN, engine
 from benchmarks.result import result
+from benchmarks.scale import Scale
 from benchmarks.server import farm
 from boruta.domain.changes import Change, RequestChanged
-from boruta.domain.types import Caller, Role, WorkerState
-from boruta.server import GC_THRESHOLDS
-from boruta.store.memory import MemoryStore
-from boruta.testing.access import FakeAccess
-from boruta.testing.dryad import FakeDryad
+from boruta.domain.types import WorkerState
 
-ADMIN = Caller("admin", Role.ADMIN)
 IN_FLIGHT = 64  # calls that one client has under way over the wire
 
 
@@ -66,23 +59,12 @@ def _bare(jobs: int) -> float:
 
 
 async def _in_process(boards: int, jobs: int) -> float:
+    async with engine(boards) as made:
+        return await _through(made.front, jobs)
+
+
+async def _through(front: EngineFront, jobs: int) -> float:
     loop = asyncio.get_running_loop()
-    dispatcher = LoopDispatcher(loop)
-    counter = iter(range(1 << 60))
-
-    def make_key() -> tuple[str, str]:
-        number = next(counter)
-        return f"private {number}", f"ssh-ed25519 {number}"
-
-    rules = Rules(initial=WorkerState.IDLE)
-    system = System(
-        dispatcher, MemoryStore(), FakeAccess(), make_key, lambda: 0.5, rules, "bench"
-    )
-    system.start()
-    front = EngineFront(system)
-    for number in range(boards):
-        dryad = FakeDryad(dispatcher, {"UUID": f"board-{number:05}", "arch": "bench"})
-        await front.superviser(ADMIN).register(dryad.registration(), dryad)
     api = front.requests(ADMIN)
     left = jobs
     done = loop.create_future()
@@ -114,9 +96,7 @@ async def _in_process(boards: int, jobs: int) -> float:
         if all(info.state is WorkerState.IDLE for info in infos):
             break
         await asyncio.sleep(0.01)
-    took = time.perf_counter() - began
-    system.stop()
-    return jobs / took
+    return jobs / (time.perf_counter() - began)
 
 
 async def _over_zeromq(data: Any, jobs: int) -> float:
@@ -136,20 +116,35 @@ async def _over_zeromq(data: Any, jobs: int) -> float:
         return jobs / (time.perf_counter() - began)
 
 
-def run(quick: bool) -> list[dict[str, Any]]:
-    """Jobs a second, in process and over the wire."""
-    boards, jobs = (200, 2_000) if quick else (1_000, 10_000)
-    bare = _bare(jobs)
-    gc.collect()
-    gc.set_threshold(*GC_THRESHOLDS)  # as the server has it
-    inside = asyncio.run(_in_process(boards, jobs))
-    wired = 500 if quick else 3_000
-    with farm(200, processes=2) as data:
-        asyncio.run(_over_zeromq(data, wired // 10))  # warm
-        outside = asyncio.run(_over_zeromq(data, wired))
-    what = "a bare loop that does the least"
-    return [
-        result("jobs in process", inside, "jobs/s", "higher", bare, what),
-        result("jobs over ZeroMQ, real session keys", outside, "jobs/s", "higher", inside,
-               "in process"),
-    ]  # fmt: skip
+def run(scale: Scale) -> list[dict[str, Any]]:
+    """Jobs a second, in process at several sizes of the farm, and over the wire."""
+    found = []
+    for boards in scale.pick((100, 300, 1_000, 3_000), (50, 100, 200, 400), (2, 3, 4, 5)):
+        jobs = scale.pick(10 * boards, 5 * boards, 10)
+        found.append(
+            result(
+                f"jobs in process @ {boards:,}",
+                max(asyncio.run(_in_process(boards, jobs)) for _ in range(scale.pick(2, 1, 1))),
+                "jobs/s",
+                "higher",
+                max(_bare(jobs) for _ in range(3)),
+                "a bare loop that does the least",
+            )
+        )
+    inside = max(one["value"] for one in found)
+    jobs = scale.pick(2_000, 300, 10)
+    for boards in scale.pick((20, 60, 200, 600), (10, 20, 40, 80), (1, 2, 3, 4)):
+        with farm(boards, processes=min(2, boards)) as data:
+            asyncio.run(_over_zeromq(data, jobs // 5))  # warm
+            rate = asyncio.run(_over_zeromq(data, jobs))
+        found.append(
+            result(
+                f"jobs over ZeroMQ, real session keys @ {boards:,}",
+                rate,
+                "jobs/s",
+                "higher",
+                inside,
+                "in process",
+            )
+        )
+    return found

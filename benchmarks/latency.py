@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.result import percentile, result
+from benchmarks.scale import Scale
 from benchmarks.server import farm
 from boruta.domain.changes import Change, WorkerChanged
 from boruta.domain.types import WorkerState
@@ -48,11 +49,11 @@ async def _measure(data: Path, rounds: int) -> tuple[list[float], list[float], l
     return submits, returns, pings
 
 
-def run(quick: bool) -> list[dict[str, Any]]:
+def run(scale: Scale) -> list[dict[str, Any]]:
     """Milliseconds over ZeroMQ on an idle farm; two calls are on the way to IN PROGRESS."""
     with farm(10) as data:
-        asyncio.run(_measure(data, 20))  # warm
-        submits, returns, pings = asyncio.run(_measure(data, 100 if quick else 500))
+        asyncio.run(_measure(data, scale.pick(20, 20, 1)))  # warm
+        submits, returns, pings = asyncio.run(_measure(data, scale.pick(500, 100, 5)))
     trips = 2e3 * percentile(pings, 50)
     what = "two bare calls of the same client"
     found = []

@@ -20,6 +20,7 @@ from typing import Any
 import asyncssh
 
 from benchmarks.result import percentile, result
+from benchmarks.scale import Scale
 from dryad.sessions.embedded import EmbeddedSessions
 
 SSHD = "/usr/sbin/sshd"
@@ -184,6 +185,6 @@ async def _measure(rounds: int, bulk: int) -> list[dict[str, Any]]:
     return found
 
 
-def run(quick: bool) -> list[dict[str, Any]]:
+def run(scale: Scale) -> list[dict[str, Any]]:
     """Medians on loopback, each beside stock sshd that is started here."""
-    return asyncio.run(_measure(10 if quick else 50, BULK_BYTES // (4 if quick else 1)))
+    return asyncio.run(_measure(*scale.pick((50, BULK_BYTES), (10, BULK_BYTES // 4), (2, 1 << 20))))

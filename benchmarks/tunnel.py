@@ -16,16 +16,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.result import result
+from benchmarks.scale import Scale
 from transport.tunnels.pump import PIPE_BYTES
 from transport.tunnels.tcp import Tunnels
 
 _BLOCK = 1 << 20
 
 
-def run(quick: bool) -> list[dict[str, Any]]:
+def run(scale: Scale) -> list[dict[str, Any]]:
     """Measures bulk through one tunnel and connects, on asyncio and, if it is there, uvloop."""
-    total = (1 if quick else 8) << 30
-    connects = 200 if quick else 2000
+    total = scale.pick(8 << 30, 1 << 30, 8 << 20)
+    connects = scale.pick(2000, 200, 5)
     results = []
     with _process(_read_all) as sink, _process(_answer) as answerer:
         direct = max(_bulk(sink, total) for _ in range(2))

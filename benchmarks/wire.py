@@ -17,19 +17,16 @@ import msgpack
 import zmq
 
 from benchmarks.result import result
+from benchmarks.scale import Scale
 from boruta.domain.types import Caller, Role
 from transport.client import Address, KeyPair, Link
 
 _IN_FLIGHT: Final = 100
 
 
-def run(quick: bool) -> list[dict[str, Any]]:
-    """Measures; {name, value, unit, better, limit, limit_what, ratio} each.
-
-    Args:
-        quick: fewer round trips.
-    """
-    many, single = (5_000, 1_000) if quick else (50_000, 5_000)
+def run(scale: Scale) -> list[dict[str, Any]]:
+    """Measures; {name, value, unit, better, limit, limit_what, ratio} each."""
+    many, single = scale.pick((50_000, 5_000), (5_000, 1_000), (200, 20))
     keys, ours = _pair(), _pair()
     bare_rate, bare_p50 = _with_server(_bare_server, keys, ours, _bare, many, single)
     rate, p50 = _with_server(_our_server, keys, ours, _our, many, single)
@@ -120,9 +117,7 @@ def _our_server(ready: Connection, server: KeyPair, client: KeyPair) -> None:
     asyncio.run(serve())
 
 
-def _our(
-    url: str, server: KeyPair, client: KeyPair, many: int, single: int
-) -> tuple[float, float]:
+def _our(url: str, server: KeyPair, client: KeyPair, many: int, single: int) -> tuple[float, float]:
     async def measure() -> tuple[float, float]:
         link = Link([Address(url, server.public)], client, role="user", software="benchmark")
         await link.open(30.0)
