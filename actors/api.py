@@ -12,10 +12,11 @@ from typing import Any
 
 from actors.asking import Asking
 from actors.base import ActorGone, Restarted
-from actors.matcher_messages import ExplainWaiting, IsServable
 from actors.messages import (
     Acquire,
     Close,
+    ExplainWaiting,
+    IsServable,
     Prolong,
     StopAcquiring,
     Update,

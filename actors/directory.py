@@ -11,14 +11,9 @@ from typing import Any
 import pykka
 
 from actors.feed import ChangeFeed
+from actors.inboxes import MatcherMessage, RequestMessage, WorkerMessage
 from actors.journal import Journal
-from actors.matcher_messages import MatcherMessage
-from actors.messages import (
-    Gone,
-    PermitGranted,
-    RequestMessage,
-    WorkerMessage,
-)
+from actors.messages import Gone, PermitGranted
 from actors.runtime import Dispatcher
 from boruta.domain import defaults
 from boruta.domain.ports import Access, DryadPort, Store

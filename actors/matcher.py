@@ -7,20 +7,22 @@ from typing import assert_never
 
 from actors.base import FarmActor
 from actors.directory import Directory
-from actors.matcher_messages import (
+from actors.inboxes import MatcherMessage
+from actors.messages import (
+    Assign,
     AssignRefused,
     ExplainWaiting,
+    FoundUnservable,
     IsServable,
     Match,
-    MatcherMessage,
     RequestLeft,
     RequestReady,
+    Sweep,
     WorkerForgotten,
     WorkerKnown,
     WorkerOffered,
     WorkerWithdrawn,
 )
-from actors.messages import Assign, FoundUnservable, Sweep
 from actors.runtime import Future
 from boruta.domain import defaults, waiting, worker
 from boruta.domain.matching import Matching

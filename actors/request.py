@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from actors.base import answer, fail
-from actors.matcher_messages import RequestLeft
+from actors.inboxes import RequestMessage
 from actors.messages import (
     Acquire,
     Assigned,
@@ -15,7 +15,7 @@ from actors.messages import (
     Due,
     FoundUnservable,
     Prolong,
-    RequestMessage,
+    RequestLeft,
     StopAcquiring,
     TellEnd,
     Update,

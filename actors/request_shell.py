@@ -10,13 +10,8 @@ from types import TracebackType
 
 from actors.base import ActorGone, FarmActor, answer, fail
 from actors.directory import Directory
-from actors.matcher_messages import RequestLeft, RequestReady
-from actors.messages import (
-    Acquire,
-    Due,
-    Release,
-    RequestMessage,
-)
+from actors.inboxes import RequestMessage
+from actors.messages import Acquire, Due, Release, RequestLeft, RequestReady
 from actors.runtime import Future, TimerHandle
 from boruta.domain import defaults, request
 from boruta.domain.errors import ActionRefused, BorutaError, InternalLogicError

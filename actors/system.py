@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from actors.directory import Directory, Rules
 from actors.matcher import MatcherActor
-from actors.matcher_messages import Match, RequestReady, WorkerKnown
-from actors.messages import Sweep
+from actors.messages import Match, RequestReady, Sweep, WorkerKnown
 from actors.request import RequestActor
 from actors.runtime import Dispatcher, TimerHandle
 from actors.sessions import Sessions

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import assert_never
 
 from actors.base import answer, fail
-from actors.matcher_messages import AssignRefused, WorkerForgotten
+from actors.inboxes import WorkerMessage
 from actors.messages import (
     Answered,
     Assign,
     Assigned,
+    AssignRefused,
     Deregister,
     Describe,
     Gone,
@@ -24,8 +25,8 @@ from actors.messages import (
     Sweep,
     TellEnd,
     WorkerDue,
+    WorkerForgotten,
     WorkerGone,
-    WorkerMessage,
     WorkerReach,
 )
 from actors.runtime import Future

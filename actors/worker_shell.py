@@ -10,8 +10,8 @@ from types import TracebackType
 from actors.base import ActorGone, FarmActor, answer, fail
 from actors.board import Board
 from actors.directory import Directory, Presence
-from actors.matcher_messages import WorkerKnown, WorkerOffered, WorkerWithdrawn
-from actors.messages import WorkerGone, WorkerMessage, WorkerReach
+from actors.inboxes import WorkerMessage
+from actors.messages import WorkerGone, WorkerKnown, WorkerOffered, WorkerReach, WorkerWithdrawn
 from actors.runtime import Future
 from boruta.domain import defaults, worker
 from boruta.domain.errors import InternalLogicError, NotFoundError

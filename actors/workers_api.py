@@ -6,14 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.asking import Asking
-from actors.messages import (
-    Deregister,
-    Register,
-    RunCheck,
-    SetFail,
-    SetGroups,
-    SetState,
-)
+from actors.messages import Deregister, Register, RunCheck, SetFail, SetGroups, SetState
 from boruta.domain import listing, policy, requirements, worker
 from boruta.domain.commands import Registered, Registration
 from boruta.domain.errors import NotFoundError
