@@ -135,7 +135,8 @@ async def _client(made: Engine) -> AsyncIterator[Ask]:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.listing", *words, stdin=PIPE, stdout=PIPE
     )
-    assert child.stdin is not None and child.stdout is not None
+    assert child.stdin is not None
+    assert child.stdout is not None
     write, read = child.stdin, child.stdout
 
     async def ask(what: str, limit: int) -> float:
