@@ -56,8 +56,13 @@ class System:
         self._tick_timer: TimerHandle | None = None
         self._ticked_at = dispatcher.now()
 
-    def start(self) -> None:
-        """Starts the matcher and an actor for whatever the store knows."""
+    def start(self, *, looks: bool = True) -> None:
+        """Starts the matcher and an actor for whatever the store knows.
+
+        Args:
+            looks: whether it looks for lost messages, and for a process that stood still; where
+                neither can be, as in a simulation without faults, that only costs time.
+        """
         directory = self.directory
         if not directory.store.survives:
             log.info("store=memory: a restart loses all requests and workers")
@@ -71,8 +76,9 @@ class System:
             directory.dispatcher.call_later(
                 defaults.START_HOLD_S, lambda: directory.tell_matcher(Match())
             )
-        self._sweep_later()
-        self._tick()
+        if looks:
+            self._sweep_later()
+            self._tick()
 
     def _tick(self) -> None:
         """Notices that this process was stopped, or its machine asleep (SAFETY, A7)."""
