@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from boruta.domain.commands import Registration
+from boruta.domain.commands import KeptJob, Registration
 from boruta.domain.ports import DryadPort
 from boruta.domain.rows import JobRow, RequestRow, WorkerRow
 from boruta.domain.types import (
@@ -97,10 +97,11 @@ class WorkerGone:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReach:
-    """The board of this job went out of reach, or came back."""
+    """The board of this job went out of reach, or is back; `kept` is what its agent says of it."""
 
     epoch: int
     reachable: bool
+    kept: KeptJob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,8 @@ class AssignRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class ExplainWaiting:
-    """Answer with a map from id to QueueInfo, of the first few if there are many, by `ask`."""
+class ExplainWaiting(Question):
+    """Answer with a map from id to QueueInfo; after some turns if there are many."""
 
     requests: Sequence[RequestRow]
 
@@ -188,6 +189,11 @@ class IsServable:
 @dataclass(frozen=True, slots=True)
 class Match:
     """Match what can be matched now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """Work on at what was asked by `ExplainWaiting`."""
 
 
 # --- to a worker

@@ -25,6 +25,7 @@ from actors.messages import (
 from actors.request_shell import RequestShell
 from actors.runtime import Future
 from boruta.domain import defaults, policy, request
+from boruta.domain.commands import KeptJob
 from boruta.domain.errors import BorutaError, Busy, TimedOut, Unreachable
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.states import ReqEvent
@@ -55,8 +56,8 @@ class RequestActor(RequestShell):
                 self._prolong(token, reply)
             case WorkerGone(epoch=epoch, code=code, reason=reason):
                 self._worker_gone(epoch, code, reason)
-            case WorkerReach(epoch=epoch, reachable=reachable):
-                self._worker_reach(epoch, reachable)
+            case WorkerReach(epoch=epoch, reachable=reachable, kept=kept):
+                self._worker_reach(epoch, reachable, kept)
             case FoundUnservable(rev=rev):
                 if rev == self._row.rev and self._row.state is ReqState.WAIT:
                     reason = request.REASONS["unservable"]
@@ -168,7 +169,7 @@ class RequestActor(RequestShell):
             if conflict is not None:
                 self._caught_up(reply, again)
                 return
-            self._job = renewed
+            self._job, self._end_was_read = renewed, False
             self._arrange()
             self.directory.tell_worker(renewed.worker_uuid, TellEnd(renewed))
             self._tell_feed(kind)
@@ -181,7 +182,7 @@ class RequestActor(RequestShell):
         now = self.directory.store.request(self._id)
         if now is None or now.rev != row.rev or now.state is not ReqState.INPROGRESS:
             return  # the sweep of the worker finds what became of it
-        self._row, self._job, self._reachable = row, job, True
+        self._row, self._job, self._reachable, self._end_was_read = row, job, True, False
         self.directory.tell_matcher(RequestLeft(self._id))
         self._arrange()
         self._tell_feed("assigned")
@@ -200,19 +201,38 @@ class RequestActor(RequestShell):
             row = self._ended(ReqEvent.WORKER_FAILED, code, reason)
         self._end(row)
 
-    def _worker_reach(self, epoch: int, reachable: bool) -> None:
+    def _worker_reach(self, epoch: int, reachable: bool, kept: KeptJob | None) -> None:
         if self._job is None or self._job.board_epoch != epoch or self._row.state.ended:
             return
+        if reachable and self._end_was_read:
+            self._agent_is_back(self._job, kept)
         if reachable is not self._reachable:
             self._reachable = reachable
             self._tell_feed("back" if reachable else "out_of_reach")
+
+    def _agent_is_back(self, job: JobRow, said: KeptJob | None) -> None:
+        self._end_was_read = False
+        corrected = None if said is None else request.kept(self._row, job, said, self._now)
+        if corrected is None:
+            self._arrange()
+            return
+
+        def then(conflict: Conflict | None) -> None:
+            if conflict is not None:
+                self._caught_up(None, lambda: None)
+                return
+            self._job, self._job_end = corrected, None
+            self._arrange()
+            self._tell_feed("updated")
+
+        self.commit((Write(corrected, job.rev),), then)
 
     # --- time
     def _due(self, what: str) -> None:
         now = self._now
         # A deadline that is now wins over becoming ready (SAFETY, B4).
         over = request.expired(self._row, now)
-        if over is None and self._job is not None and self._job_left(self._job) <= 0:
+        if over is None and self._job is not None and not self._lasts(self._job):
             over = request.out_of_time(self._row, self._job, max(now, self._job.ends_at))
         if over is not None:
             self._end(over)

@@ -38,10 +38,14 @@ class RequestShell(FarmActor[RequestMessage]):
         self._next: Due | None = None  # what it brings; one that comes late is of an older timer
         self._reachable = True
         self._job_end: tuple[int, float] | None = None  # end_rev, and when on the monotonic clock
+        self._end_was_read = False  # from the store: by a wall clock that may have been set since
 
     def begin(self) -> None:
         """Starts from the row in the store, never from a predecessor's memory (A5)."""
         self._reload()
+        if self._job is not None:
+            there = self.directory.presence.get(self._job.worker_uuid)
+            self._end_was_read = there is None or not there.online
         self._arrange()
 
     def on_stop(self) -> None:
@@ -74,7 +78,7 @@ class RequestShell(FarmActor[RequestMessage]):
                     self.directory.tell_matcher(RequestReady(row))
             self._wake(max(0.0, (next_at - now).total_seconds()), "row")
         elif row.state is ReqState.INPROGRESS and self._job is not None:
-            left = self._job_left(self._job)
+            left = self._lasts(self._job)
             for before in defaults.ENDING_SOON_S:
                 if left > before:
                     self._wake(left - before, "ending_soon")
@@ -97,6 +101,17 @@ class RequestShell(FarmActor[RequestMessage]):
             self._job_end = job.end_rev, now + left
         left = self._job_end[1] - now
         return left if left > _MOMENT_S else 0.0
+
+    def _lasts(self, job: JobRow) -> float:
+        """Seconds until the server itself ends the job.
+
+        After a start the agents come back and tell how much of their jobs is left, and meanwhile
+        end them by their own clocks: an end that was read from the store waits for that.
+        """
+        left = self._job_left(job)
+        if self._end_was_read:
+            return max(left, self.directory.start_left(defaults.START_GRACE_S))
+        return left
 
     def _drop_timer(self) -> None:
         if self._timer is not None:

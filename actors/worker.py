@@ -108,11 +108,12 @@ class WorkerActor(WorkerShell):
                 self._board.later("settled", defaults.SETTLED_AFTER_S)
             self._board.cancel("grace")
             job = self._job if back.keeps_job else None
-            kept = None if job is None else worker.kept_job(job, self._now)
+            kept = None if job is None else worker.kept_job(job, self._now, message.said.job)
             answer(reply, Registered(self._info(), back.row.epoch, kept, first=old is None))
             self._news("registered" if old is None else "online")
             if job is not None:
-                self._tell_holder(old, WorkerReach(back.row.board_epoch, True))
+                reach = WorkerReach(back.row.board_epoch, True, message.said.job)
+                self._tell_holder(old, reach)
                 self._board.tell_lease(job)
 
         over = (back.job_over, back.job_reason) if back.job_over else None

@@ -45,6 +45,7 @@ PREPARES_AT_ONCE: Final = 200  # SAFETY, B6
 SETTLED_AFTER_S: Final = 5.0  # a board that was lost is matched after this long online (B5)
 START_HOLD_S: Final = 2.0  # no matching before, or before all known agents are back (B2)
 SHORT_JOB_S: Final = 30.0
+CLOCKS_AGREE_S: Final = 1.0  # two clocks that differ by less agree about a job's end
 SHORT_JOBS_FAIL: Final = 3  # so many short jobs in a row that the board failed: FAILED, health
 RECENT_FAILURE_S: Final = 3600.0
 SWEEP_S: Final = 10.0  # dead letters (A6)

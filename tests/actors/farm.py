@@ -36,10 +36,14 @@ class SimFarm:
     """The engine under test, and shorthands for what users, admins and agents do."""
 
     def __init__(
-        self, seed: int = 0, rules: Rules | None = None, store: MemoryStore | None = None
+        self,
+        seed: int = 0,
+        rules: Rules | None = None,
+        store: MemoryStore | None = None,
+        start: datetime | None = None,
     ) -> None:
         OPEN.append(self)
-        self.sim = SimDispatcher(seed)
+        self.sim = SimDispatcher(seed, start)
         self.store = MemoryStore() if store is None else store
         self.access = FakeAccess()
         self._keys = 0
