@@ -9,9 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final
 
 from boruta.domain import defaults
+from boruta.domain.commands import KeptJob
 from boruta.domain.errors import ActionRefused, ProlongLimit, WorkerNotAssigned
+from boruta.domain.quick import quick
 from boruta.domain.rows import JobRow, RequestRow, WorkerRow
 from boruta.domain.states import ReqEvent, request_after
 from boruta.domain.types import (
@@ -24,6 +28,9 @@ from boruta.domain.types import (
     ReqState,
     UserInfo,
 )
+
+_req_info: Final = quick(ReqInfo)
+_owner: Final = lru_cache(maxsize=1000)(UserInfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,21 @@ def acquired(row: RequestRow, job: JobRow, now: datetime) -> JobRow | None:
     )
 
 
+def kept(row: RequestRow, job: JobRow, said: KeptJob, now: datetime) -> JobRow | None:
+    """The job whose end was read from a store, after its agent said how much of it is left.
+
+    The agent has counted by a clock that no step moves, so it wins if it knows of the last end
+    (SAFETY, A8). None if that changes nothing.
+    """
+    if (said.id, said.epoch, said.end_rev) != (row.id, job.board_epoch, job.end_rev):
+        return None
+    left = min(max(0.0, said.remaining_s), row.job_timeout_s)  # no end is set further ahead
+    ends_at = now + timedelta(seconds=left)
+    if abs((ends_at - job.ends_at).total_seconds()) < defaults.CLOCKS_AGREE_S:
+        return None
+    return job._replace(rev=job.rev + 1, ends_at=ends_at)
+
+
 def prolongs_left(job: JobRow | None, limits: Limits) -> int:
     """How many prolongs are left."""
     return limits.prolongs if job is None else max(0, limits.prolongs - job.prolongs)
@@ -232,10 +254,10 @@ def info(
     row: RequestRow, job: JobRow | None, limits: Limits, queue: QueueInfo | None = None
 ) -> ReqInfo:
     """The request as anyone may see it."""
-    return ReqInfo(
+    return _req_info(
         id=row.id,
         priority=row.priority,
-        owner=UserInfo(row.owner_name, row.owner_groups),
+        owner=_owner(row.owner_name, row.owner_groups),
         note=row.note,
         caps=row.caps,
         valid_after=row.valid_after,
