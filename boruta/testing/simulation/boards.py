@@ -38,6 +38,7 @@ class Disk:
         if not self._process.dead:
             self._board.remembered = what
             if what.job is not None and what.key:
+                self._board.leased_until = what.job.ends_at
                 self._board.watch("lease", self._board, what.key)
 
 
@@ -161,6 +162,7 @@ class Board(Machine):
         self.draw = self.world.random.random
         self.open_key: str | None = None
         self.inside: str | None = None
+        self.leased_until = 0.0  # what the agent was told last
         self.stubborn = 0  # how often the session inside did not end
         self.on_login: Callable[[], None] | None = None
         self.remembered = Remembered()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from boruta.domain.rows import JobRow
 from boruta.domain.types import ReqID, ReqState, WorkerUUID
@@ -16,19 +16,21 @@ class Job:
         row: its row, with the key that it had.
         public: the public half of its key.
         ends_at: its latest end, in the world's seconds.
+        set_at: when that was set.
+        told: the latest end that its agent has on its disk; None before the first one.
         over_at: when its request ended.
-        leased: its agent has been told of its end.
     """
 
     row: JobRow
     public: str
     ends_at: float = 0.0
+    set_at: float = 0.0
+    told: float | None = None
     over_at: float | None = None
-    leased: bool = False
 
     def moved(self, row: JobRow) -> None:
         """Its row has changed; the key is emptied at the end, and remembered here."""
-        self.row = replace(row, key=row.key or self.row.key)
+        self.row = row._replace(key=row.key or self.row.key)
 
 
 @dataclass(slots=True)

@@ -37,11 +37,13 @@ class Cable:
         self.network = network
         self.name = name
         self.up = self.down = True
+        self.changed_at = 0.0
         self.wires: list[Wire] = []
 
     def set(self, up: bool, down: bool) -> None:
         """Cuts or mends it."""
         self.up, self.down = up, down
+        self.changed_at = self.network.world.now
         for wire in tuple(self.wires):
             wire.changed()
             wire.flush()

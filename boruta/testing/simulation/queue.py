@@ -30,6 +30,7 @@ class Queue:
         self._parsed: dict[Capabilities, Requirements] = {}
         self._fits: dict[tuple[Capabilities, Groups, Capabilities, Groups], bool] = {}
         self._up_since = 0.0
+        self._jumped = False
 
     def request(self, row: RequestRow, now: datetime) -> None:
         """A request was written."""
@@ -37,10 +38,12 @@ class Queue:
             self.waiting.pop(row.id, None)
             return
         wait = max(0.0, (row.valid_after - now).total_seconds())
-        self.waiting[row.id] = row, self._world.now + wait
+        ready_at = _UNKNOWN if wait and self._jumped else self._world.now + wait
+        self.waiting[row.id] = row, ready_at
 
     def clock_jumped(self) -> None:
-        """When requests that are not valid yet become so cannot be told now."""
+        """When requests that are not valid yet become so cannot be told from now on."""
+        self._jumped = True
         for req_id, (row, ready_at) in tuple(self.waiting.items()):
             if ready_at > self._world.now:
                 self.waiting[req_id] = row, _UNKNOWN
