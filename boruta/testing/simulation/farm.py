@@ -101,6 +101,7 @@ class Simulation:
             for number in range(2 + workers // 4)
         ]
         self.admin = Admin(self.network)
+        self.invariants.people = {user.name: user for user in self.users}
         self.mischief = Mischief(self)
         self.wants_out: set[WorkerUUID] = set()  # boards that the admin keeps out of service
         self.stuck: dict[WorkerUUID, int] = {}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from boruta.domain import defaults
 from boruta.domain.rows import JobRow, RequestRow, Transaction, WorkerRow, Write
 from boruta.domain.states import REQUEST_STEPS, WORKER_STEPS
 from boruta.domain.types import ReqID, ReqState, WorkerState, WorkerUUID
 from boruta.testing.simulation.boards import Board
 from boruta.testing.simulation.ledger import Job, Ledger
+from boruta.testing.simulation.lines import Machine
 from boruta.testing.simulation.queue import Queue
 from boruta.testing.simulation.servers import ServerHost, public_of
 from boruta.testing.simulation.world import World
@@ -17,6 +19,7 @@ from boruta.testing.simulation.world import World
 ODD_S: Final = 25.0  # a request and its board may disagree until the second sweep
 EARLY_S: Final = 1.0
 TOLD_S: Final = 60.0  # an agent that is there hears of a new end, with frames that are lost
+GIVEN_UP_S: Final = 200.0  # whoever was away is back for longer than any grace lasts
 LATE_S: Final = 12.0  # until the last process of a holder is dead, with what may fail at first
 _REQUEST_PATHS: Final = frozenset((a, b) for (a, _), b in REQUEST_STEPS.items())
 _WORKER_PATHS: Final = frozenset((a, b) for (a, _), b in WORKER_STEPS.items())
@@ -44,6 +47,7 @@ class Invariants:
     ledger: Ledger = field(default_factory=Ledger)
     queue: Queue = field(init=False)
     server: ServerHost = field(init=False)
+    people: dict[str, Machine] = field(init=False)
     _seen: tuple[int, int] = (0, 0)
     _refusals: int = 0
     _stores: int = 0
@@ -101,6 +105,7 @@ class Invariants:
         if len(jobs) != 1 or len(held) != 1 or held[0].state is not WorkerState.RUN:
             self.broken("1 one holder", f"the claim of request {row.id} is not one transaction")
             return
+        self._may_be_claimed(row, held[0])
         job, board = jobs[0], self.boards[held[0].uuid]
         other = self.ledger.holder.get(board.uuid)
         if other is not None:
@@ -112,6 +117,18 @@ class Invariants:
                 "1 one holder",
                 f"{board.uuid} is given to {row.id} while the holder of an earlier job is inside",
             )
+
+    def _may_be_claimed(self, row: RequestRow, board: WorkerRow) -> None:
+        """A board is only given to a request that it fits, in its time, and while it is there."""
+        system, now = self.server.system, self.server.dispatcher.utcnow()
+        what = f"{board.uuid} is given to request {row.id}"
+        if not self.queue.fits(row, board):
+            self.broken("4 order", f"{what}, which it does not fit")
+        if row.valid_after > now:
+            self.broken("4 order", f"{what}, which is not valid yet")
+        there = system.directory.presence.get(board.uuid)
+        if there is None or not there.online:
+            self.broken("3 nobody waits in vain", f"{what} while it is out of reach")
 
     def _worker_moves(self, old: WorkerRow | None, row: WorkerRow) -> None:
         if old is None:
@@ -151,6 +168,10 @@ class Invariants:
             job.over_at = self.world.now
             if row.reason_code == "time_up" and self.world.now < job.ends_at - EARLY_S:
                 self._short(job)
+            elif row.reason_code == "board_lost":
+                self._given_up(row, self.boards[job.row.worker_uuid])
+        if row.reason_code == "client_lost":
+            self._given_up(row, self.people[row.owner_name])
 
     def _job_moved(self, row: JobRow) -> None:
         ledger, now = self.ledger, self.world.now
@@ -188,6 +209,18 @@ class Invariants:
             f"request {job.row.request_id} is over {job.ends_at - now:.1f} s before its job's end",
         )
 
+    def _given_up(self, row: RequestRow, machine: Machine) -> None:
+        """Nobody is given up for lost who was there all the time."""
+        cable = machine.cable
+        if not (machine.runs and cable.up and cable.down):
+            return
+        changed = (machine.runs_since, cable.changed_at, self.server.up_since)
+        if self.world.now - max(changed) > GIVEN_UP_S:
+            self.broken(
+                "5 job time",
+                f"request {row.id} ends with {row.reason_code}, though {machine.name} was there",
+            )
+
     # --- what is really open
     def watch(self, what: str, board: Board, key: str) -> None:
         """A key is let in, a lease is on the disk, somebody logs in."""
@@ -201,7 +234,8 @@ class Invariants:
             if job is not None:
                 job.told = max(job.told or 0.0, board.leased_until)
         elif what == "login":
-            self.world.later(1.0, lambda: self._look_inside(board, key))
+            now = self.world.now
+            self.world.later(1.0, lambda: self._look_inside(board, key, now))
 
     def entered(self, board: Board, private: str) -> None:
         """A holder got in through the server's tunnel."""
@@ -212,8 +246,11 @@ class Invariants:
         elif job.row.worker_uuid != board.uuid:
             self.broken("1 one holder", f"{board.uuid} is opened by a key of another board's job")
 
-    def _look_inside(self, board: Board, key: str) -> None:
-        """Nobody stays longer than his job's last end; not if his board is cut off either."""
+    def _look_inside(self, board: Board, key: str, since: float) -> None:
+        """Nobody stays longer than his job's last end; not if his board is cut off either.
+
+        One whose agent was never told of an end stays for the default lease, from his login on.
+        """
         if board.inside != key:
             return
         job = self.ledger.by_public.get(key)
@@ -221,6 +258,8 @@ class Invariants:
             return
         now = self.world.now
         until = max(job.ends_at, board.runs_since) + LATE_S
+        if job.told is None:
+            until = max(until, since + defaults.DEFAULT_LEASE_S + LATE_S)
         if board.runs and now > until:
             self.broken(
                 "5 job time",
@@ -228,7 +267,8 @@ class Invariants:
                 f"{now - job.ends_at:.1f} s after his job's end",
             )
             return
-        self.world.later(max(1.0, until - now + 0.1), lambda: self._look_inside(board, key))
+        later = max(1.0, until - now + 0.1)
+        self.world.later(later, lambda: self._look_inside(board, key, since))
 
     # --- when a moment is over
     def quiet(self) -> None:
