@@ -211,8 +211,12 @@ class RequestsApi(Asking):
         directory = self._directory
         waits = [row for row in rows if row.state is ReqState.WAIT]
         why: dict[ReqID, QueueInfo] = {}
-        while len(why) < len(waits):
-            why |= await self._ask_matcher(ExplainWaiting(waits[len(why) :]))
+        if waits:
+            try:
+                why = await self._ask_matcher(ExplainWaiting(waits))
+            except (Restarted, ActorGone):
+                await self._next_turn()  # one that failed is started anew
+                why = await self._ask_matcher(ExplainWaiting(waits))
         found = []
         for row in rows:
             job = directory.store.job(row.id)

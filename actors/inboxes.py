@@ -14,6 +14,7 @@ from actors.messages import (
     Deregister,
     Describe,
     Due,
+    Explain,
     ExplainWaiting,
     FoundUnservable,
     Gone,
@@ -68,6 +69,7 @@ MatcherMessage: TypeAlias = (
     | ExplainWaiting
     | IsServable
     | Match
+    | Explain
     | Sweep
 )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
 from typing import assert_never
 
 from actors.base import FarmActor
 from actors.directory import Directory
+from actors.explaining import Explaining
 from actors.inboxes import MatcherMessage
 from actors.messages import (
     Assign,
     AssignRefused,
+    Explain,
     ExplainWaiting,
     FoundUnservable,
     IsServable,
@@ -24,20 +26,18 @@ from actors.messages import (
     WorkerWithdrawn,
 )
 from actors.runtime import Future
-from boruta.domain import defaults, waiting, worker
+from boruta.domain import defaults
 from boruta.domain.matching import Matching
 from boruta.domain.rows import RequestRow
 from boruta.domain.types import (
     Capabilities,
     Groups,
-    QueueInfo,
     ReqID,
     ReqState,
-    WorkerInfo,
     WorkerUUID,
 )
 
-EXPLAIN_S = 0.005  # for explanations in one turn; whoever asked for more asks again
+EXPLAIN_S = 0.002  # for explanations in one turn; then come others, the sockets too
 
 
 class MatcherActor(FarmActor[MatcherMessage]):
@@ -52,6 +52,8 @@ class MatcherActor(FarmActor[MatcherMessage]):
         # Offered to a worker that has not yet answered: (worker, rev, since).
         self._asked: dict[ReqID, tuple[WorkerUUID, int, float]] = {}
         self._match_is_due = False
+        # Bounded by who asks: each call of a list waits for its answer.
+        self._explaining: deque[Explaining] = deque()
 
     def on_message(self, message: MatcherMessage, reply: Future | None) -> object:
         """Keeps the index, then matches once for all that came in this turn."""
@@ -80,7 +82,14 @@ class MatcherActor(FarmActor[MatcherMessage]):
                 self._match()
                 return None
             case ExplainWaiting(requests=rows):
-                return self._explain(rows)
+                assert reply is not None
+                self._explaining.append(Explaining(rows, self.directory, self._matching, reply))
+                if len(self._explaining) == 1:
+                    self._explain()
+                return None
+            case Explain():
+                self._explain()
+                return None
             case IsServable(caps=caps, groups=groups):
                 return self._what_nobody_has(caps, groups)
             case Sweep():
@@ -148,38 +157,9 @@ class MatcherActor(FarmActor[MatcherMessage]):
             return None
         return list(self._matching.unmet(caps, groups))
 
-    def _explain(self, rows: Sequence[RequestRow]) -> dict[ReqID, QueueInfo]:
-        """Why they wait, as far as `EXPLAIN_S` goes: one long list must not hold the rest up."""
-        kinds: dict[tuple[Capabilities, Groups], waiting.Standing] = {}
-        found: dict[ReqID, QueueInfo] = {}
-        until = self.directory.dispatcher.now() + EXPLAIN_S
-        for row in rows:
-            kind = (row.caps, row.owner_groups)
-            boards = kinds.get(kind)
-            if boards is None:
-                boards = kinds[kind] = self._standing(*kind)
-            found[row.id] = waiting.why(row, self._matching.queue_position(row.id), boards)
-            if self.directory.dispatcher.now() > until:
-                break
-        return found
-
-    def _standing(self, caps: Capabilities, groups: Groups) -> waiting.Standing:
-        directory = self.directory
-        fitting: list[WorkerInfo] = []
-        owners: dict[ReqID, tuple[str, object]] = {}
-        for uuid in self._matching.fitting_workers(caps, groups):
-            board = directory.store.worker(uuid)
-            if board is None:
-                continue
-            there = directory.presence.get(uuid)
-            online = there is not None and there.online
-            last_seen = None if there is None else there.last_seen
-            fitting.append(worker.info(board, online=online, last_seen=last_seen))
-            held = board.request_id
-            holder = None if held is None else directory.store.request(held)
-            job = None if holder is None else directory.store.job(holder.id)
-            if holder is not None and job is not None:
-                owners[holder.id] = (holder.owner_name, job.ends_at)
-        unmet = [] if fitting else self._matching.unmet(caps, groups)
-        now = directory.dispatcher.utcnow()
-        return waiting.Standing(fitting, owners, unmet, directory.judging, now)
+    def _explain(self) -> None:
+        """Works on at the oldest question, then gives others a turn: a list may be long."""
+        if self._explaining[0].go_on(EXPLAIN_S):
+            self._explaining.popleft()
+        if self._explaining:
+            self.actor_ref.tell(Explain())

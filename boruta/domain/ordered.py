@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import Final, Generic, Protocol, Self, TypeVar
 
 
@@ -89,3 +90,14 @@ class OrderedKeys(Generic[K]):
         at = bisect_left(self._lasts, key)
         lower = sum(map(len, self._blocks[:at]))
         return lower + (bisect_left(self._blocks[at], key) if at < len(self._blocks) else 0)
+
+    def ranks(self) -> Callable[[K], int]:
+        """What tells ranks at O(log n) each, until the keys change."""
+        blocks, lasts = self._blocks, self._lasts
+        before = [0, *accumulate(map(len, blocks))]
+
+        def rank(key: K) -> int:
+            at = bisect_left(lasts, key)
+            return before[at] + (bisect_left(blocks[at], key) if at < len(blocks) else 0)
+
+        return rank

@@ -155,6 +155,9 @@ class MatchingMachine(RuleBasedStateMachine):
         while self.index.advance(100):
             pass
         assert self.index.queue_position(id_) == self.scan.position(id_)
+        every = sorted(self.index._requests)
+        singly = [self.index.queue_position(one) for one in every]
+        assert self.index.queue_positions(every) == singly
         never = [one for one, waiting in self.scan.queue() if not self.scan.fitting(waiting)]
         assert sorted(self.index.unservable()) == sorted(never)
 
@@ -191,11 +194,15 @@ class AlongWorkers(MatchingMachine):
 
 
 class AlongRequests(SmallMachine):
-    """The same, and always the walk along requests."""
+    """The same, and the walk along requests whenever boards have news.
+
+    Without news it is not begun anew: one that was cut short would never come to its end.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.index._walk._workers_are_fewer = lambda: False  # type: ignore[method-assign]
+        walk = self.index._walk
+        walk._workers_are_fewer = lambda: not walk._woken  # type: ignore[method-assign]
 
 
 TestMatching = MatchingMachine.TestCase

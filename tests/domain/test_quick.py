@@ -41,6 +41,6 @@ def test_what_it_makes_is_frozen_and_may_be_hashed_and_pickled() -> None:
 
 def test_a_field_that_is_missing_or_unknown_is_refused() -> None:
     with pytest.raises(TypeError):
-        quick(ReqInfo)()
+        quick(ReqInfo)()  # type: ignore[call-arg]
     with pytest.raises(TypeError):
-        quick(ReqInfo)(1, no_such_field=2)
+        quick(ReqInfo)(1, no_such_field=2)  # type: ignore[call-arg]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,10 +13,9 @@ from boruta.domain.types import (
     Capabilities,
     QueueInfo,
     ReqState,
-    WorkerInfo,
     WorkerState,
 )
-from boruta.domain.waiting import HOLDERS_SHOWN, PREPARE_TAKES_S, Standing, why
+from boruta.domain.waiting import HOLDERS_SHOWN, PREPARE_TAKES_S, Board, Standing, look, why
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, tzinfo=UTC)
 ROW = RequestRow(
@@ -34,19 +34,25 @@ ROW = RequestRow(
 IDLE, RUN, FAIL = WorkerState.IDLE, WorkerState.RUN, WorkerState.FAIL
 
 
-def board(uuid: str, state: WorkerState = RUN, **fields: object) -> WorkerInfo:
-    return WorkerInfo(uuid, state, **{"online": True, **fields})  # type: ignore[arg-type]
+def board(uuid: str, state: WorkerState = RUN, **fields: object) -> dict[str, object]:
+    return {"uuid": uuid, "state": state, **fields}
+
+
+def seen(fields: dict[str, object], holders: Mapping[int, tuple[str, object]]) -> Board:
+    owner, ends_at = holders.get(fields.get("request"), (None, None))  # type: ignore[call-overload]
+    return look(now=NOW, owner=owner, ends_at=ends_at, **fields)  # type: ignore[arg-type]
 
 
 def said(
-    *fitting: WorkerInfo,
+    *fitting: dict[str, object],
     row: RequestRow = ROW,
     position: int = 1,
-    holders: dict[int, tuple[str, object]] | None = None,
+    holders: Mapping[int, tuple[str, object]] | None = None,
     unmet: tuple[str, ...] = (),
     judging: bool = True,
 ) -> QueueInfo:
-    return why(row, position, Standing(fitting, holders or {}, unmet, judging, NOW))
+    boards = [seen(one, holders or {}) for one in fitting]
+    return why(row, position, Standing(boards, unmet, judging, NOW))
 
 
 def test_before_its_time_a_request_says_when_it_comes() -> None:

@@ -1,0 +1,106 @@
+"""Why the requests of one list wait, worked out in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from actors.directory import Directory
+from actors.runtime import Future
+from boruta.domain import waiting
+from boruta.domain.matching import Matching
+from boruta.domain.rows import RequestRow
+from boruta.domain.types import Capabilities, Groups, QueueInfo, ReqID, WorkerUUID
+
+ROWS: Final = 128  # explained between two looks at the clock, less than 1 ms
+BOARDS: Final = 200  # looked at between two looks at the clock, likewise
+
+
+class Explaining:
+    """One question, and what was found out so far.
+
+    A board is looked at once, and how boards stand is worked out once for all kinds of requests
+    that they fit. What changes between two slices may show in some of the answers only.
+
+    Args:
+        rows: requests that wait.
+        reply: gets a map from id to QueueInfo.
+    """
+
+    def __init__(
+        self, rows: Sequence[RequestRow], directory: Directory, matching: Matching, reply: Future
+    ) -> None:
+        self._rows = rows
+        self._directory = directory
+        self._matching = matching
+        self._reply = reply
+        self._found: dict[ReqID, QueueInfo] = {}
+        self._boards: dict[WorkerUUID, waiting.Board | None] = {}
+        self._kinds: dict[tuple[Capabilities, Groups], waiting.Standing] = {}
+        self._standings: dict[tuple[WorkerUUID, ...], waiting.Standing] = {}
+        self._now = directory.dispatcher.utcnow()
+        self._steps = self._all()
+
+    def go_on(self, seconds: float) -> bool:
+        """Works on for so long; whether all is answered."""
+        now = self._directory.dispatcher.now
+        until = now() + seconds
+        for _ in self._steps:
+            if now() >= until:
+                return False
+        self._reply.answer(self._found)
+        return True
+
+    def _all(self) -> Iterator[None]:
+        kinds, found = self._kinds, self._found
+        for first in range(0, len(self._rows), ROWS):
+            rows = self._rows[first : first + ROWS]
+            standings = []
+            for row in rows:
+                kind = (row.caps, row.owner_groups)
+                boards = kinds.get(kind)
+                if boards is None:
+                    yield from self._judge(kind)
+                    boards = kinds[kind]
+                standings.append(boards)
+            positions = self._matching.queue_positions([row.id for row in rows])
+            for row, position, boards in zip(rows, positions, standings, strict=True):
+                found[row.id] = waiting.why(row, position, boards)
+            yield
+
+    def _judge(self, kind: tuple[Capabilities, Groups]) -> Iterator[None]:
+        """How the boards stand that fit this kind."""
+        directory, known = self._directory, self._boards
+        uuids = tuple(self._matching.fitting_workers(*kind))
+        found = self._standings.get(uuids) if uuids else None
+        if found is None:
+            new = [uuid for uuid in uuids if uuid not in known]
+            for number, uuid in enumerate(new, 1):
+                known[uuid] = self._look(uuid)
+                if number % BOARDS == 0:
+                    yield
+            fitting = [board for uuid in uuids if (board := known[uuid]) is not None]
+            unmet = [] if fitting else self._matching.unmet(*kind)
+            found = waiting.Standing(fitting, unmet, directory.judging, self._now)
+            self._standings[uuids] = found
+            yield
+        self._kinds[kind] = found
+
+    def _look(self, uuid: WorkerUUID) -> waiting.Board | None:
+        store = self._directory.store
+        row = store.worker(uuid)
+        if row is None:
+            return None
+        there = self._directory.presence.get(uuid)
+        held = None if row.request_id is None else store.request(row.request_id)
+        job = None if held is None else store.job(held.id)
+        return waiting.look(
+            uuid,
+            row.state,
+            self._now,
+            reason=row.reason,
+            online=there is not None and there.online,
+            request=row.request_id,
+            owner=None if held is None or job is None else held.owner_name,
+            ends_at=None if job is None else job.ends_at,
+        )
