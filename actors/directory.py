@@ -16,6 +16,7 @@ from actors.journal import Journal
 from actors.messages import Gone, PermitGranted
 from actors.runtime import Dispatcher
 from boruta.domain import defaults
+from boruta.domain.holds import Holds
 from boruta.domain.ports import Access, DryadPort, Store
 from boruta.domain.request import Limits
 from boruta.domain.rows import Remove, RequestRow
@@ -101,6 +102,7 @@ class Directory:
         self.journal = Journal(store)
         self.feed = ChangeFeed(life, dispatcher.utcnow)
         self.permits = Permits()
+        self.holds = Holds()
         self.presence: dict[WorkerUUID, Presence] = {}
         self.requests: dict[ReqID, pykka.ActorRef[Any]] = {}
         self.workers: dict[WorkerUUID, pykka.ActorRef[Any]] = {}
@@ -154,6 +156,9 @@ class Directory:
     def request_ended(self, row: RequestRow) -> None:
         """The request is over: its ref goes, and the oldest ended ones go from the store."""
         self.requests.pop(row.id, None)
+        if row.started is not None and row.ended is not None:
+            held_s = (row.ended - row.started).total_seconds()
+            self.holds.add((row.caps, row.owner_groups), held_s)
         _less(self.live, row.owner_name)
         if row.bound and self.unbind is not None:
             self.unbind(row.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Final
 
 from actors.directory import Directory
@@ -37,6 +38,7 @@ class Explaining:
         self._found: dict[ReqID, QueueInfo] = {}
         self._boards: dict[WorkerUUID, waiting.Board | None] = {}
         self._kinds: dict[tuple[Capabilities, Groups], waiting.Standing] = {}
+        self._holds: dict[tuple[Capabilities, Groups], float | None] = {}
         self._standings: dict[tuple[WorkerUUID, ...], waiting.Standing] = {}
         self._now = directory.dispatcher.utcnow()
         self._steps = self._all()
@@ -65,7 +67,8 @@ class Explaining:
                 standings.append(boards)
             positions = self._matching.queue_positions([row.id for row in rows])
             for row, position, boards in zip(rows, positions, standings, strict=True):
-                found[row.id] = waiting.why(row, position, boards)
+                typical_s = self._typical(row)
+                found[row.id] = waiting.why(row, position, boards, typical_s)
             yield
 
     def _judge(self, kind: tuple[Capabilities, Groups]) -> Iterator[None]:
@@ -86,6 +89,13 @@ class Explaining:
             yield
         self._kinds[kind] = found
 
+    def _typical(self, row: RequestRow) -> float | None:
+        """How long requests like this one hold a board."""
+        kind = (row.caps, row.owner_groups)
+        if kind not in self._holds:
+            self._holds[kind] = self._directory.holds.typical(kind)
+        return self._holds[kind]
+
     def _look(self, uuid: WorkerUUID) -> waiting.Board | None:
         store = self._directory.store
         row = store.worker(uuid)
@@ -94,6 +104,10 @@ class Explaining:
         there = self._directory.presence.get(uuid)
         held = None if row.request_id is None else store.request(row.request_id)
         job = None if held is None else store.job(held.id)
+        typical_s = None if held is None else self._typical(held)
+        likely_end = None
+        if job is not None and typical_s is not None:
+            likely_end = job.started + timedelta(seconds=typical_s)
         return waiting.look(
             uuid,
             row.state,
@@ -103,4 +117,5 @@ class Explaining:
             request=row.request_id,
             owner=None if held is None or job is None else held.owner_name,
             ends_at=None if job is None else job.ends_at,
+            likely_end=likely_end,
         )

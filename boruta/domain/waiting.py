@@ -60,6 +60,7 @@ def look(
     request: ReqID | None = None,
     owner: str | None = None,
     ends_at: datetime | None = None,
+    likely_end: datetime | None = None,
 ) -> Board:
     """A board as it stands now.
 
@@ -71,13 +72,17 @@ def look(
         online: whether its agent is there.
         request: which holds it.
         owner: of that request, None if it is not known.
-        ends_at: when its job ends.
+        ends_at: when its job ends at the latest.
+        likely_end: when it ends if it takes as long as such jobs do; None: nobody knows.
     """
     free_in = None
     if online and state in _COMING:
         free_in = 0.0 if state is WorkerState.IDLE else PREPARE_TAKES_S
         if state is WorkerState.RUN and ends_at is not None:
-            free_in += max(0.0, (ends_at - now).total_seconds())
+            # One that took longer than such jobs do may last to its end.
+            likely = likely_end is not None and now < likely_end < ends_at
+            end = (likely_end if likely else ends_at) or ends_at
+            free_in += max(0.0, (end - now).total_seconds())
     return Board(uuid, state, reason, online, request, owner, ends_at, free_in)
 
 
@@ -107,13 +112,16 @@ class Standing:
         self.busy = _busy(self)
 
 
-def why(row: RequestRow, position: int, boards: Standing) -> QueueInfo:
+def why(
+    row: RequestRow, position: int, boards: Standing, typical_s: float | None = None
+) -> QueueInfo:
     """Why the request waits, in sentences that name the next step.
 
     Args:
         row: the request; it waits.
         position: its place in the queue, 0 if it does not stand there.
         boards: how those stand that fit it.
+        typical_s: how long such requests hold a board, as measured; None: nobody knows yet.
     """
     place, now = position or 1, boards.now
     if row.valid_after > now:
@@ -125,10 +133,10 @@ def why(row: RequestRow, position: int, boards: Standing) -> QueueInfo:
     slots = boards.slots
     if not slots:
         return _none_coming(place, boards.fitting)
-    # Every job before it takes all of its time, as long as its own: rather too long than too
-    # short, until hold times are measured.
+    # Until it is measured, every job before it takes as long as this one may: rather too long.
+    hold_s = row.job_timeout_s if typical_s is None else typical_s
     rounds, slot = divmod(place - 1, len(slots))
-    estimate = round(slots[slot] + rounds * (row.job_timeout_s + PREPARE_TAKES_S), 1)
+    estimate = round(slots[slot] + rounds * (hold_s + PREPARE_TAKES_S), 1)
     if boards.free:
         if place <= boards.free:
             code = "about_to_start"

@@ -23,6 +23,7 @@ from boruta.domain.errors import (
     WorkerNotAssigned,
 )
 from boruta.domain.types import ReqInfo, ReqState, WorkerState
+from boruta.domain.waiting import PREPARE_TAKES_S
 from tests.actors.farm import ADMIN, ALICE, BOB, SimFarm
 
 
@@ -325,3 +326,18 @@ def test_a_long_list_is_explained_in_several_turns_and_comes_whole(
     infos, _ = farm.call(farm.front.requests(ALICE).list_requests())
     assert [info.id for info in infos] == ids
     assert all(info.queue is not None and info.queue.why for info in infos)
+
+
+def test_an_estimate_learns_from_how_long_boards_were_held(farm: SimFarm) -> None:
+    farm.board("b1")
+    for _ in range(5):
+        req_id = farm.new(job_timeout=3600.0)
+        farm.advance(100)
+        farm.close(req_id)
+        farm.advance(1)
+    farm.new(job_timeout=3600.0)
+    farm.advance(40)
+    waiting = farm.info(farm.new(job_timeout=3600.0)).queue
+    assert waiting is not None
+    assert waiting.estimate_s is not None
+    assert abs(waiting.estimate_s - (60 + PREPARE_TAKES_S)) < 2

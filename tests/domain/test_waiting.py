@@ -50,9 +50,10 @@ def said(
     holders: Mapping[int, tuple[str, object]] | None = None,
     unmet: tuple[str, ...] = (),
     judging: bool = True,
+    typical_s: float | None = None,
 ) -> QueueInfo:
     boards = [seen(one, holders or {}) for one in fitting]
-    return why(row, position, Standing(boards, unmet, judging, NOW))
+    return why(row, position, Standing(boards, unmet, judging, NOW), typical_s)
 
 
 def test_before_its_time_a_request_says_when_it_comes() -> None:
@@ -145,6 +146,18 @@ def test_the_estimate_counts_jobs_to_their_end_one_board_after_another() -> None
     assert third.estimate_s == first.estimate_s + 3600 + PREPARE_TAKES_S
     assert first.why == "all 2 fitting boards are held by others"
     assert third.why.endswith("2 requests are ahead")
+
+
+def test_the_estimate_uses_measured_holds_where_there_are_any() -> None:
+    ends = {1: ("ci", NOW + timedelta(seconds=3000)), 2: ("ci", NOW + timedelta(seconds=3000))}
+    soon = board("a", request=1, likely_end=NOW + timedelta(seconds=60))
+    late = board("b", request=2, likely_end=NOW - timedelta(seconds=1))
+    first, second, third = (
+        said(soon, late, position=n, holders=ends, typical_s=120.0) for n in (1, 2, 3)
+    )
+    assert first.estimate_s == 60 + PREPARE_TAKES_S
+    assert second.estimate_s == 3000 + PREPARE_TAKES_S, "it took longer than such jobs do"
+    assert third.estimate_s == 60 + PREPARE_TAKES_S + 120 + PREPARE_TAKES_S
 
 
 def test_a_free_board_starts_the_first_at_once() -> None:
