@@ -5,7 +5,6 @@ This is the outer facade: it checks what can be checked without state, and it al
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -37,6 +36,7 @@ from boruta.domain.errors import (
     Unservable,
 )
 from boruta.domain.rows import Conflict, RequestRow, Write
+from boruta.domain.slices import Sliced
 from boruta.domain.types import (
     NOBODY,
     AccessInfo,
@@ -57,6 +57,7 @@ from boruta.domain.types import (
 )
 
 _TRIES = 100  # turns; a failed actor is back after one or two
+_DESCRIBED = 256  # rows between two looks at the clock
 
 
 class RequestsApi(Asking):
@@ -202,13 +203,13 @@ class RequestsApi(Asking):
         def described(row: RequestRow) -> ReqInfo:
             return describe(row, directory.store.job(row.id), directory)
 
-        rows, info = listing.page_of_requests(
+        work = listing.page_of_requests(
             directory.store.requests(), filter, sort, page, describe=described, by_id=True
         )
+        rows, info = await self._in_slices(work)
         return await self._explained(rows), info
 
     async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
-        directory = self._directory
         waits = [row for row in rows if row.state is ReqState.WAIT]
         why: dict[ReqID, QueueInfo] = {}
         if waits:
@@ -217,8 +218,16 @@ class RequestsApi(Asking):
             except (Restarted, ActorGone):
                 await self._next_turn()  # one that failed is started anew
                 why = await self._ask_matcher(ExplainWaiting(waits))
+        return await self._in_slices(self._described(rows, why))
+
+    def _described(
+        self, rows: Sequence[RequestRow], why: Mapping[ReqID, QueueInfo]
+    ) -> Sliced[list[ReqInfo]]:
+        directory = self._directory
         found = []
-        for row in rows:
+        for number, row in enumerate(rows, 1):
+            if number % _DESCRIBED == 0:
+                yield
             job = directory.store.job(row.id)
             if row.id in why:
                 found.append(request.info(row, job, directory.rules.limits, why[row.id]))
@@ -268,8 +277,10 @@ class RequestsApi(Asking):
                 return None
             ref = self._directory.requests.get(req_id)
             if ref is not None and ref.is_alive():
-                with contextlib.suppress(Restarted, ActorGone):
+                try:
                     return await self._ask(ref, message, f"request {req_id} not found")
+                except (Restarted, ActorGone):
+                    pass  # it ended meanwhile, or is started anew
             if self._system.closing:
                 raise ShuttingDown("the server is stopping", retry_after_s=2.0)
             await self._next_turn()  # one that failed is started anew on the dispatcher's next turn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import pykka
 
@@ -10,7 +10,11 @@ from actors.base import ActorGone
 from actors.runtime import Future
 from actors.system import System
 from boruta.domain.errors import NotFoundError, ShuttingDown
+from boruta.domain.slices import Sliced
 from boruta.domain.types import Caller
+
+T = TypeVar("T")
+SLICE_S: Final = 0.002  # of one list in one turn; then come others, the sockets too
 
 
 class Asking:
@@ -35,13 +39,27 @@ class Asking:
             raise NotFoundError(missing)
         try:
             return await ref.ask(message, block=False)
-        except pykka.ActorDeadError:
+        except (ActorGone, pykka.ActorDeadError):
             if self._system.closing:
                 raise ShuttingDown("the server is stopping", retry_after_s=2.0) from None
             raise ActorGone(missing) from None
 
     async def _ask_matcher(self, message: object) -> Any:
         return await self._ask(self._directory.matcher, message, "the matcher is not there")
+
+    async def _in_slices(self, work: Sliced[T]) -> T:
+        """Does the work in slices, with a turn of the loop after each of `SLICE_S`."""
+        now = self._directory.dispatcher.now
+        until = now() + SLICE_S
+        try:
+            while True:
+                next(work)
+                if now() >= until:
+                    await self._next_turn()
+                    until = now() + SLICE_S
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
     async def _next_turn(self) -> None:
         turn = Future(self._directory.dispatcher)

@@ -6,12 +6,11 @@ with the same names that `describe` makes into it: so a page of 100 out of 100,0
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
 from boruta.domain import defaults
@@ -19,6 +18,7 @@ from boruta.domain.errors import BadPage, BadSort, NotFoundError
 from boruta.domain.interfaces import WorkerListFilter
 from boruta.domain.requirements import Requirements, parse_caps
 from boruta.domain.rows import RequestRow
+from boruta.domain.slices import Sliced, chunks, leading, whole
 from boruta.domain.types import (
     Groups,
     ListDirection,
@@ -37,9 +37,9 @@ Row = TypeVar("Row", RequestRow, ReqInfo)
 Item = TypeVar("Item")
 Key: TypeAlias = Callable[[Any], Any]
 
+_DESCRIBED: Final = 100  # rows that are put into words in one slice, for a filter of one's own
 _id: Final[Key] = attrgetter("id")
 _uuid: Final[Key] = attrgetter("worker_uuid")
-_FEW: Final = 20  # a page this many times smaller than the list is picked, not sorted out
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def list_requests(
     by_id: bool = False,
 ) -> tuple[list[ReqInfo], ListInfo]:
     """A page of the requests that match, described; see `page_of_requests`."""
-    found, info = page_of_requests(rows, filter, sort, page, describe=describe, by_id=by_id)
+    found, info = whole(page_of_requests(rows, filter, sort, page, describe=describe, by_id=by_id))
     if describe is None:
         return found, info  # type: ignore[return-value]
     return [describe(row) for row in found], info
@@ -125,8 +125,8 @@ def page_of_requests(
     *,
     describe: Callable[[Row], ReqInfo] | None = None,
     by_id: bool = False,
-) -> tuple[list[Row], ListInfo]:
-    """A page of the requests that match, as the rows that they are.
+) -> Sliced[tuple[list[Row], ListInfo]]:
+    """A page of the requests that match, as the rows that they are; in slices.
 
     Args:
         rows: all requests; the border of the page is looked for among them.
@@ -146,16 +146,26 @@ def page_of_requests(
     if not by_id:
         rows = sorted(rows, key=_id)
     border = _request_at(rows, page.id) if page.id else None
-    chosen: Sequence[Row]
-    if filter is None:
-        chosen = rows
-    elif isinstance(filter, RequestFilter):
-        chosen = filter.choose(rows)
-    elif describe is None:
-        chosen = [row for row in rows if filter.match(row)]  # type: ignore[arg-type]
-    else:
-        chosen = [row for row in rows if filter.match(describe(row))]
-    return _page(chosen, _id, key, down, page, border)
+    chosen = rows if filter is None else (yield from _chosen(rows, filter, describe))
+    return (yield from _page(chosen, _id, key, down, page, border))
+
+
+def _chosen(
+    rows: Sequence[Row], filter: ListFilter, describe: Callable[[Row], ReqInfo] | None
+) -> Sliced[list[Row]]:
+    found: list[Row] = []
+    if isinstance(filter, RequestFilter):
+        for chunk in chunks(rows):
+            found += filter.choose(chunk)
+            yield
+        return found
+    for chunk in chunks(rows, _DESCRIBED):
+        if describe is None:
+            found += [row for row in chunk if filter.match(row)]  # type: ignore[arg-type]
+        else:
+            found += [row for row in chunk if filter.match(describe(row))]
+        yield
+    return found
 
 
 def list_workers(
@@ -179,7 +189,7 @@ def list_workers(
     key, down = _order(sort, _WORKER_KEYS)
     line = sorted(rows, key=_uuid)
     chosen = line if filter is None else [row for row in line if filter.match(row)]
-    return _page(chosen, _uuid, key, down, page, border)
+    return whole(_page(chosen, _uuid, key, down, page, border))
 
 
 # --- what a list is sorted by, beside the name of a row; None is its name alone
@@ -196,11 +206,17 @@ _REQUEST_KEYS: Final[Mapping[str, Key | None]] = {
     "validafter": _moment("valid_after"),
     "state": attrgetter("state"),  # compares as the text on the wire
 }
-# Rows of the store have all their times.
+# Rows of the store have all their times, and are tuples.
 _ROW_KEYS: Final[Mapping[str, Key | None]] = {
     **_REQUEST_KEYS,
-    "deadline": attrgetter("deadline"),
-    "validafter": attrgetter("valid_after"),
+    **{
+        name: itemgetter(RequestRow._fields.index(field))
+        for name, field in (
+            ("priority", "priority"),
+            ("deadline", "deadline"),
+            ("validafter", "valid_after"),
+        )
+    },
 }
 _WORKER_KEYS: Final[Mapping[str, Key | None]] = {
     "uuid": None,
@@ -253,7 +269,7 @@ def _page(
     down: bool,
     page: Page,
     border: Item | None,
-) -> tuple[list[Item], ListInfo]:
+) -> Sliced[tuple[list[Item], ListInfo]]:
     """Cuts the page out of `line`, which stands in the order of names.
 
     With down, everything is the mirror of the ascending list: what lies after the border there
@@ -273,9 +289,13 @@ def _page(
         found = list(line[first:last][:limit] if upward else line[max(first, last - limit) : last])
     else:
         if border is not None:
-            line = _beyond(line, name, key, upward, border)
+            line = yield from _beyond(line, name, key, upward, border)
         beyond = len(line)
-        found = _nearest(line, key, upward, limit)
+        if upward:
+            found = yield from leading(line, key, limit)
+        else:
+            found = yield from leading(line[::-1], key, limit, down=True)
+            found.reverse()
     if down:
         found.reverse()
     return found, ListInfo(total, beyond - len(found))
@@ -283,20 +303,15 @@ def _page(
 
 def _beyond(
     line: Sequence[Item], name: Key, key: Key, upward: bool, border: Item
-) -> Sequence[Item]:
+) -> Sliced[list[Item]]:
     """What lies on one side of the border in the ascending list, in the order of names."""
     mark, own = key(border), name(border)
-    keyed = zip(map(key, line), line, strict=True)
-    if upward:
-        return [row for k, row in keyed if k > mark or (k == mark and name(row) > own)]
-    return [row for k, row in keyed if k < mark or (k == mark and name(row) < own)]
-
-
-def _nearest(line: Sequence[Item], key: Key, upward: bool, limit: int) -> list[Item]:
-    """The first or the last `limit` of the ascending list, ascending; ties by name."""
-    if len(line) <= limit * _FEW:
-        ordered = sorted(line, key=key)
-        return ordered[:limit] if upward else ordered[max(0, len(ordered) - limit) :]
-    if upward:
-        return heapq.nsmallest(limit, line, key=key)
-    return heapq.nlargest(limit, reversed(line), key=key)[::-1]
+    found: list[Item] = []
+    for chunk in chunks(line):
+        keyed = zip(map(key, chunk), chunk, strict=True)
+        if upward:
+            found += [row for k, row in keyed if k > mark or (k == mark and name(row) > own)]
+        else:
+            found += [row for k, row in keyed if k < mark or (k == mark and name(row) < own)]
+        yield
+    return found

@@ -17,6 +17,7 @@ from boruta.domain.listing import (
     page_of_requests,
 )
 from boruta.domain.rows import RequestRow
+from boruta.domain.slices import whole
 from boruta.domain.types import (
     Capabilities,
     ListDirection,
@@ -160,7 +161,7 @@ def test_only_the_rows_of_the_page_are_described() -> None:
     )
     assert [one.id for one in found] == described == [1, 3, 5]
     assert info == ListInfo(500, 497)
-    kept, _ = page_of_requests(rows, page=Page(500, FORWARD, 1), describe=describe)
+    kept, _ = whole(page_of_requests(rows, page=Page(500, FORWARD, 1), describe=describe))
     assert kept == [rows[500]]
     assert len(described) == 3
 
