@@ -101,13 +101,14 @@ class FarmActor(LoopActor, Generic[M]):
 
     def on_stop(self) -> None:
         """Whoever still waits for an answer is told."""
-        self.close_questions(InternalLogicError(f"the {self.kind} {self.key} was stopped"))
+        self.close_questions(ActorGone, f"{self.kind} {self.key} is gone")
 
-    def close_questions(self, error: BorutaError) -> None:
+    def close_questions(self, error: type[BorutaError], text: str) -> None:
         """Answers whoever still waits."""
-        for reply in self._open or ():
-            fail(reply, error)
-        self._open = None
+        waiting, self._open = self._open, None
+        for reply in waiting or ():
+            if not reply.done:
+                fail(reply, error(text))
 
     def on_failure(
         self,
@@ -116,7 +117,7 @@ class FarmActor(LoopActor, Generic[M]):
         traceback: TracebackType | None,
     ) -> None:
         """Tells the system, which starts the actor anew from the store."""
-        self.close_questions(Restarted(f"the {self.kind} {self.key} failed: {exception_value!r}"))
+        self.close_questions(Restarted, f"the {self.kind} {self.key} failed: {exception_value!r}")
         if self.directory.failed is not None and exception_value is not None:
             self.directory.failed(self.kind, self.key, exception_value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
@@ -14,19 +15,28 @@ from boruta.domain.types import ReqID, ReqInfo, WorkerInfo, WorkerUUID
 class _News:
     """A change; it is put into words when the first watcher wants it, and mostly none does."""
 
-    __slots__ = ("_change", "_made", "about", "kind")
+    __slots__ = ("_change", "_describe", "about", "at", "kind", "number")
 
-    def __init__(self, about: ReqID | WorkerUUID, kind: str, made: Callable[[], Change]) -> None:
+    def __init__(
+        self,
+        number: int,
+        about: ReqID | WorkerUUID,
+        kind: str,
+        at: datetime,
+        describe: Callable[[], Any],
+    ) -> None:
+        self.number = number
         self.about = about
         self.kind = kind
-        self._made: Callable[[], Change] | None = made
+        self.at = at
+        self._describe = describe
         self._change: Change | None = None
 
-    @property
-    def change(self) -> Change:
-        if self._change is None and self._made is not None:
-            self._change, self._made = self._made(), None
-        assert self._change is not None
+    def change(self, life: str) -> Change:
+        if self._change is None:
+            made = RequestChanged if isinstance(self.about, int) else WorkerChanged
+            seq = f"{life}-{self.number}"
+            self._change = made(seq, self.kind, self.at, self._describe())
         return self._change
 
 
@@ -81,21 +91,20 @@ class ChangeFeed:
 
     def request(self, kind: str, req_id: ReqID, describe: Callable[[], ReqInfo]) -> None:
         """A request changed; `describe` may be called later, and gives what it is now."""
-        self._number += 1
-        seq, at = self.seq, self._utcnow()
-        self._tell(_News(req_id, kind, lambda: RequestChanged(seq, kind, at, describe())))
+        self._tell(req_id, kind, describe)
 
     def worker(self, kind: str, uuid: WorkerUUID, describe: Callable[[], WorkerInfo]) -> None:
         """A worker changed; `describe` as above."""
-        self._number += 1
-        seq, at = self.seq, self._utcnow()
-        self._tell(_News(uuid, kind, lambda: WorkerChanged(seq, kind, at, describe())))
+        self._tell(uuid, kind, describe)
 
-    def _tell(self, news: _News) -> None:
+    def _tell(self, about: ReqID | WorkerUUID, kind: str, describe: Callable[[], Any]) -> None:
+        self._number += 1
+        news = _News(self._number, about, kind, self._utcnow(), describe)
         self._kept.append(news)
-        for watcher in tuple(self._watchers):
-            if watcher.wants(news):
-                watcher.deliver(news.change)
+        if self._watchers:
+            for watcher in tuple(self._watchers):
+                if watcher.wants(news):
+                    watcher.deliver(news.change(self._life))
 
     def subscribe(
         self,
@@ -122,7 +131,7 @@ class ChangeFeed:
             return
         for news in list(self._kept)[len(self._kept) - missed :]:
             if watcher.wants(news):
-                watcher.deliver(news.change)
+                watcher.deliver(news.change(self._life))
 
     def forget(self, watcher: _Watcher) -> None:
         """Delivers to it no more."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from types import TracebackType
 
-from actors.base import ActorGone, FarmActor, answer, fail
+from actors.base import FarmActor, answer, fail
 from actors.directory import Directory
 from actors.inboxes import RequestMessage
 from actors.messages import Acquire, Due, Release, RequestLeft, RequestReady
@@ -52,7 +52,7 @@ class RequestShell(FarmActor[RequestMessage]):
         """No timer outlives it, nobody waits for it."""
         self._drop_timer()
         self._drop_waiters()
-        self.close_questions(ActorGone(f"request {self._id} is gone"))
+        super().on_stop()
 
     def on_failure(
         self,

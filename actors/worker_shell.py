@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 
-from actors.base import ActorGone, FarmActor, answer, fail
+from actors.base import FarmActor, answer, fail
 from actors.board import Board
 from actors.directory import Directory, Presence
 from actors.inboxes import WorkerMessage
@@ -52,7 +52,7 @@ class WorkerShell(FarmActor[WorkerMessage]):
     def on_stop(self) -> None:
         """No timer outlives it, nobody waits for it."""
         self._board.drop_timers()
-        self.close_questions(ActorGone(f"worker {self._uuid} is gone"))
+        super().on_stop()
 
     def on_failure(
         self,

@@ -10,6 +10,7 @@ import calendar
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from boruta.domain import defaults
 from boruta.domain.errors import (
@@ -188,6 +189,11 @@ def _default_deadline(start: datetime, default_s: float | None) -> datetime:
         raise BadTime(f"deadline: {default_s:g} s after {stamp(start)} is no date") from None
 
 
+@lru_cache(maxsize=64)
+def _days(year: int, month: int) -> int:
+    return calendar.monthrange(year, month)[1]
+
+
 def months_later(start: datetime, months: int) -> datetime:
     """The same day some months later; a day too many runs on: January 31 leads to March 3.
 
@@ -198,7 +204,7 @@ def months_later(start: datetime, months: int) -> datetime:
     year = start.year + years
     if year > 9999:
         raise BadTime(f"deadline: a month after {stamp(start)} lies beyond the year 9999")
-    days = calendar.monthrange(year, month + 1)[1]
+    days = _days(year, month + 1)
     over = max(0, start.day - days)
     return start.replace(year=year, month=month + 1, day=start.day - over) + timedelta(days=over)
 

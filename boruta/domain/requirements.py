@@ -236,6 +236,7 @@ def _split_word(word: str) -> tuple[str, str]:
     return key, sign + value
 
 
+@lru_cache(maxsize=4096)
 def _parsed(key: str, text: str) -> Requirement:
     value = text.strip()
     if value in (PRESENT, ABSENT):
