@@ -72,6 +72,7 @@ class EngineFront:
     def info(self) -> Mapping[str, object]:
         """Plain facts for `server.info`."""
         directory = self._system.directory
+        watchdog = directory.dispatcher.watchdog
         return {
             **self._facts,
             "workers": len(directory.workers),
@@ -79,6 +80,9 @@ class EngineFront:
             "live_requests": len(directory.requests),
             "store_survives": directory.store.survives,
             "seq": directory.feed.seq,
+            "slow_turns": watchdog.count,
+            "worst_turn_s": round(watchdog.worst_s, 3),
+            "worst_lag_s": round(self._system.worst_lag_s, 3),
         }
 
 

@@ -55,6 +55,7 @@ class System:
         self._sweep_timer: TimerHandle | None = None
         self._tick_timer: TimerHandle | None = None
         self._ticked_at = dispatcher.now()
+        self.worst_lag_s = 0.0  # how late a tick was at most: what the thread was held for
 
     def start(self, *, looks: bool = True) -> None:
         """Starts the matcher and an actor for whatever the store knows.
@@ -85,6 +86,7 @@ class System:
         now = self.directory.dispatcher.now()
         gap = now - self._ticked_at - TICK_S
         self._ticked_at = now
+        self.worst_lag_s = max(self.worst_lag_s, gap)
         if gap > defaults.SLEEP_GAP_S:
             self.directory.awoke_at = now
             log.warning("stood_still seconds=%.1f: silence before now does not count", gap)

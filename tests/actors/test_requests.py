@@ -341,3 +341,10 @@ def test_an_estimate_learns_from_how_long_boards_were_held(farm: SimFarm) -> Non
     assert waiting is not None
     assert waiting.estimate_s is not None
     assert abs(waiting.estimate_s - (60 + PREPARE_TAKES_S)) < 2
+
+
+def test_the_server_s_facts_count_what_held_it(farm: SimFarm) -> None:
+    farm.sim.watchdog.report("WorkerActor", "Assign", 0.25)
+    info = farm.front.info()
+    assert (info["slow_turns"], info["worst_turn_s"]) == (1, 0.25)
+    assert info["worst_lag_s"] == 0.0
