@@ -11,13 +11,14 @@ from boruta.domain import defaults
 from boruta.domain.errors import ActionRefused, Busy
 from boruta.domain.listing import RequestFilter, WorkerFilter
 from boruta.domain.ports import Front
-from boruta.domain.types import Caller, ListDirection, ReqID, ReqInfo, UserInfo
+from boruta.domain.types import Caller, ReqID, ReqInfo, UserInfo
 from transport import maps
-from transport.codec import pack
+from transport.codec import Packed
 from transport.events import Watching
+from transport.paging import packed_page
 
 Body: TypeAlias = dict[str, Any]
-Answer: TypeAlias = Body | Awaitable[Body]
+Answer: TypeAlias = Body | Awaitable[Body] | Awaitable[Packed]
 
 # What one repeated close may ask about; the oldest go first.
 _CLOSES_KEPT: Final = 10_000
@@ -169,15 +170,13 @@ class UserCalls:
     async def _get(self, body: Body) -> Body:
         return {"request": maps.request_map(await self._requests.get_request_info(body["id"]))}
 
-    async def _list(self, body: Body) -> Body:
+    async def _list(self, body: Body) -> Packed:
         said = body.get("filter")
         page = maps.page_from(body.get("page"), defaults.WIRE_PAGE)
         found, info = await self._requests.list_requests(
             None if said is None else RequestFilter(**said), maps.sort_from(body.get("sort")), page
         )
-        kept = fitting([maps.request_map(one) for one in found], page.direction)
-        remaining = info.remaining + len(found) - len(kept)
-        return {"requests": kept, "total": info.total, "remaining": remaining}
+        return await packed_page("requests", found, maps.request_map, info, page.direction)
 
     async def _acquire(self, body: Body) -> Body:
         self._acquires.enter(self._caller.name)
@@ -192,15 +191,13 @@ class UserCalls:
         return {"timeout": done.timeout, "prolongs_left": done.prolongs_left}
 
     # --- workers
-    async def _list_workers(self, body: Body) -> Body:
+    async def _list_workers(self, body: Body) -> Packed:
         said = body.get("filter")
         page = maps.page_from(body.get("page"), defaults.WIRE_PAGE)
         found, info = await self._workers.list_workers(
             None if said is None else WorkerFilter(**said), maps.sort_from(body.get("sort")), page
         )
-        kept = fitting([maps.worker_map(one) for one in found], page.direction)
-        remaining = info.remaining + len(found) - len(kept)
-        return {"workers": kept, "total": info.total, "remaining": remaining}
+        return await packed_page("workers", found, maps.worker_map, info, page.direction)
 
     async def _get_worker(self, body: Body) -> Body:
         found = await self._workers.get_worker_info(body["worker_uuid"])
@@ -236,20 +233,3 @@ class UserCalls:
     def _unsubscribe(self, _: Body) -> Body:
         self.watching.unsubscribe()
         return {}
-
-
-def fitting(items: list[Body], direction: ListDirection) -> list[Body]:
-    """As many items, from the page's border on, as a page holds in bytes; one at least.
-
-    Forward a page goes on from its border downwards; backward its border follows its last item.
-    """
-    backward = direction is ListDirection.BACKWARD
-    room, kept = defaults.PAGE_BYTES, 0
-    for item in reversed(items) if backward else items:
-        room -= len(pack(item))
-        if room < 0 and kept:
-            break
-        kept += 1
-    if kept == len(items):
-        return items
-    return items[len(items) - kept :] if backward else items[:kept]

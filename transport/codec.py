@@ -42,6 +42,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """The body of a reply that is msgpack already."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Answers the call `re`."""
 
@@ -108,7 +115,10 @@ def pack(value: object) -> bytes:
 
 
 def _frame(message: Mapping[str, object]) -> bytes:
-    frame = pack(message)
+    return _bounded(pack(message))
+
+
+def _bounded(frame: bytes) -> bytes:
     if len(frame) > FRAME_BYTES:
         raise TooLarge(
             f"a frame of {len(frame)} bytes: at most {FRAME_BYTES} go over the wire",
@@ -135,6 +145,16 @@ def encode(message: Message) -> bytes:
             return _frame({"v": VERSION, "type": message.type, "body": message.body})
         case ErrorReply():
             return _error_frame(message.re, message.error)
+
+
+def encode_packed(re: int, body: Packed) -> bytes:
+    """The frame of a reply whose body is packed.
+
+    Raises:
+        TooLarge: it is over 1 MiB.
+    """
+    head = pack({"v": VERSION, "re": re, "body": None})
+    return _bounded(head[:-1] + body.data)  # nil is one byte
 
 
 def _error_frame(re: int, error: BorutaError) -> bytes:

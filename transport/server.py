@@ -12,7 +12,7 @@ from boruta.domain.errors import BorutaError, Busy, HelloRequired, InternalLogic
 from boruta.domain.ports import Front
 from boruta.domain.types import Caller
 from transport.addresses import parse_networks
-from transport.codec import Call, Notice, encode
+from transport.codec import Call, Notice, Packed, encode
 from transport.door import Door
 from transport.greeting import Greeter, Guest
 from transport.peers import Peer
@@ -231,7 +231,7 @@ class Server:
         task.add_done_callback(over)
 
     async def _run(self, peer: Peer, call: Call, answer: Coroutine[Any, Any, Any]) -> None:
-        outcome: dict[str, Any] | BorutaError
+        outcome: dict[str, Any] | Packed | BorutaError
         try:
             outcome = await answer
         except BorutaError as error:
@@ -245,7 +245,9 @@ class Server:
         log.exception("call_failed type=%s", kind)
         return InternalLogicError(f"{kind} failed by a defect of Boruta's; see the server's log")
 
-    def _reply(self, peer: Peer, number: int, outcome: dict[str, Any] | BorutaError) -> None:
+    def _reply(
+        self, peer: Peer, number: int, outcome: dict[str, Any] | Packed | BorutaError
+    ) -> None:
         if not peer.gone:
             self._router.send(peer, peer.conversation.reply(number, outcome))
 

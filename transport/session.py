@@ -12,7 +12,18 @@ from typing import Any, Final, TypeAlias
 
 from boruta.domain.defaults import BAD_FRAMES, SLEEP_GAP_S
 from boruta.domain.errors import BorutaError, TimedOut
-from transport.codec import Call, ErrorReply, Message, Notice, Reply, Unreadable, decode, encode
+from transport.codec import (
+    Call,
+    ErrorReply,
+    Message,
+    Notice,
+    Packed,
+    Reply,
+    Unreadable,
+    decode,
+    encode,
+    encode_packed,
+)
 
 Answer: TypeAlias = Callable[[dict[str, Any] | BorutaError], None]
 HEARTBEAT: Final[bytes] = encode(Notice("heartbeat", {}))
@@ -76,10 +87,12 @@ class Conversation:
         """Whoever asked waits no longer; a late answer is dropped."""
         self._asked.pop(number, None)
 
-    def reply(self, number: int, outcome: dict[str, Any] | BorutaError) -> bytes:
+    def reply(self, number: int, outcome: dict[str, Any] | Packed | BorutaError) -> bytes:
         """The frame that answers a call of theirs; what is too large becomes an error."""
         if not isinstance(outcome, BorutaError):
             try:
+                if isinstance(outcome, Packed):
+                    return encode_packed(number, outcome)
                 return encode(Reply(number, outcome))
             except BorutaError as error:
                 outcome = error

@@ -6,10 +6,11 @@ import os
 import pytest
 
 from boruta.domain import defaults
-from boruta.domain.types import ListDirection, ReqInfo, Role, WorkerInfo, WorkerState
+from boruta.domain.types import ListDirection, ListInfo, ReqInfo, Role, WorkerInfo, WorkerState
 from tests.transport.engine import AT, FakeFront
 from tests.transport.fake import eventually, make_server, pair, place, run
-from transport.calls import fitting
+from transport.codec import unpack
+from transport.paging import packed_page
 
 
 def test_a_defect_of_the_engine_is_answered_internal_and_the_server_goes_on() -> None:
@@ -34,7 +35,9 @@ def test_an_error_of_the_engine_is_passed_on_with_its_details() -> None:
                 await peer.hello()
                 error = (await peer.call("requests.get", id=7))["error"]
                 assert error == {
-                    "code": "not_found", "message": "request 7 not found", "details": {"id": 7},
+                    "code": "not_found",
+                    "message": "request 7 not found",
+                    "details": {"id": 7},
                 }
 
     run(story)
@@ -146,8 +149,14 @@ def test_a_connection_has_256_calls_in_flight_and_no_more() -> None:
             with there.raw() as peer:
                 await peer.hello()
                 for number in range(257):
-                    peer.say({"v": 1, "id": 100 + number, "type": "requests.new",
-                              "body": {"caps": {}, "priority": 8}})
+                    peer.say(
+                        {
+                            "v": 1,
+                            "id": 100 + number,
+                            "type": "requests.new",
+                            "body": {"caps": {}, "priority": 8},
+                        }
+                    )
                 answer = await peer.recv()
                 assert (answer["re"], answer["error"]["code"]) == (356, "busy")
                 there.front.hold_new.set()
@@ -184,9 +193,30 @@ def test_a_page_ends_early_at_768_kib_and_says_how_many_remain() -> None:
 
 def test_a_page_holds_one_item_at_least() -> None:
     huge = {"note": "n" * defaults.PAGE_BYTES}
-    assert fitting([huge, {}], ListDirection.FORWARD) == [huge]
-    assert fitting([{}, huge], ListDirection.BACKWARD) == [huge]
-    assert fitting([], ListDirection.FORWARD) == []
+
+    def page(items: list[dict[str, str]], direction: ListDirection) -> object:
+        made = packed_page("items", items, lambda one: one, ListInfo(9, 3), direction)
+        return unpack(asyncio.run(made).data)
+
+    one = {"items": [huge], "total": 9, "remaining": 4}
+    assert page([huge, {}], ListDirection.FORWARD) == one
+    assert page([{}, huge], ListDirection.BACKWARD) == one
+    assert page([], ListDirection.FORWARD) == {"items": [], "total": 9, "remaining": 3}
+
+
+def test_a_page_is_packed_in_several_turns_of_the_loop() -> None:
+    async def story() -> int:
+        turns = 0
+        items = [{"id": number} for number in range(1000)]
+        made = packed_page("items", items, dict, ListInfo(1000, 0), ListDirection.FORWARD)
+        task = asyncio.ensure_future(made)
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert unpack((await task).data) == {"items": items, "total": 1000, "remaining": 0}
+        return turns
+
+    assert asyncio.run(story()) >= 10
 
 
 def test_workers_are_listed_shown_and_changed() -> None:
@@ -231,8 +261,11 @@ def test_a_port_that_is_taken_is_a_clear_error_and_leaves_nothing_open() -> None
 
 @pytest.mark.parametrize(
     ("bind", "code"),
-    [("nonsense", "bad_address"), ("tcp://203.0.113.7:0", "bad_address"), ("tcp://127.0.0.1",
-                                                                            "bad_address")],
+    [
+        ("nonsense", "bad_address"),
+        ("tcp://203.0.113.7:0", "bad_address"),
+        ("tcp://127.0.0.1", "bad_address"),
+    ],
 )
 def test_an_address_that_cannot_be_bound_is_a_clear_error(bind: str, code: str) -> None:
     async def story() -> None:
@@ -243,4 +276,3 @@ def test_an_address_that_cannot_be_bound_is_a_clear_error(bind: str, code: str) 
         await server.stop()
 
     run(story)
-

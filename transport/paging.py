@@ -1,0 +1,48 @@
+"""A page on the wire: as many items as it holds in bytes, each packed once, in slices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgpack
+
+from boruta.domain import defaults
+from boruta.domain.types import ListDirection, ListInfo
+from transport.codec import Packed, pack
+
+T = TypeVar("T")
+_A_TURN: Final = 100  # items packed in one turn of the loop, about 1 ms
+
+
+async def packed_page(
+    name: str,
+    found: Sequence[T],
+    as_map: Callable[[T], dict[str, Any]],
+    info: ListInfo,
+    direction: ListDirection,
+) -> Packed:
+    """The body that answers a list: the items under `name`, `total` and `remaining`.
+
+    It holds as many items, from the page's border on, as fit into PAGE_BYTES; one at least.
+    Forward a page goes on from its border downwards; backward its border follows its last item.
+    """
+    backward = direction is ListDirection.BACKWARD
+    kept: list[bytes] = []
+    room = defaults.PAGE_BYTES
+    for number, one in enumerate(reversed(found) if backward else found, 1):
+        item = pack(as_map(one))
+        room -= len(item)
+        if room < 0 and kept:
+            break
+        kept.append(item)
+        if number % _A_TURN == 0:
+            await asyncio.sleep(0)
+    if backward:
+        kept.reverse()
+    packer = msgpack.Packer()
+    head = packer.pack_map_header(3) + pack(name) + packer.pack_array_header(len(kept))
+    remaining = info.remaining + len(found) - len(kept)
+    tail = pack("total") + pack(info.total) + pack("remaining") + pack(remaining)
+    return Packed(b"".join((head, *kept, tail)))
