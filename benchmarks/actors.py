@@ -94,17 +94,18 @@ class _Plain:
         self.urn, self.inbox, self.stopped, self.ref = f"urn:{id(self)}", None, None, None
 
 
-def _rss() -> int:
+def rss() -> int:
+    """Resident bytes of this process."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _rss_each(count: int, make: Callable[[], object]) -> float:
     gc.collect()
-    before = _rss()
+    before = rss()
     kept = [make() for _ in range(count)]
     gc.collect()
-    return (_rss() - before) / len(kept)
+    return (rss() - before) / len(kept)
 
 
 def print_rss(count: int) -> None:
