@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from actors.messages import Sweep
 from actors.runtime import SimDispatcher, TimerHandle
 from actors.runtime.calls import Calls
 from actors.runtime.clocks import AnchoredClock
@@ -14,8 +17,10 @@ from actors.runtime.mailbox import Mailbox
 from actors.runtime.turn import take
 from actors.system import System
 from boruta.domain import defaults
+from boruta.domain.types import ReqID, ReqState, WorkerUUID
 from boruta.testing.simulation.world import Process, World
 
+log = logging.getLogger("boruta.simulation")
 _FOREVER = float("inf")
 _SWEEPS_AFTER = 3  # what was too fresh for the first one is seen by the next
 
@@ -38,6 +43,7 @@ class EngineDispatcher(SimDispatcher):
         self.turns = 0
         self.refusals = 0  # boards that did not take what they were offered
         self.active = False  # something but a sweep was done since this was last cleared
+        self.idle_work: object = None  # what looks whether a sweep is needed
 
     def now(self) -> float:
         """Virtual seconds."""
@@ -64,9 +70,10 @@ class EngineDispatcher(SimDispatcher):
         try:
             if isinstance(what, Calls):
                 self.world.note("engine call")
-                self.active = True
-                what.take(self.watchdog, 1, _FOREVER)
-                again = what.ready
+                function = what.queue.popleft()
+                self.active |= function != self.idle_work
+                self._call(function)
+                again = what.ready = bool(what.queue)
             else:
                 assert what.queue is not None
                 name = type(what.queue[0]).__name__
@@ -84,6 +91,18 @@ class EngineDispatcher(SimDispatcher):
         if again:
             self._make_ready(what)
 
+    def _call(self, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except Exception as error:
+            self.defect(f"a function that was called later: {error!r}", error)
+
+    def defect(self, what: str, error: BaseException) -> None:
+        """Code of ours has failed; in production it is logged and survived."""
+        log.error("%s", what, exc_info=error)
+        if not self.process.dead:
+            self.process.loop.defects.append(what)
+
     def run_call(self, handle: asyncio.Handle) -> None:
         """A step of the server's event loop: it may await what actors answer."""
         current.dispatcher = current.turn = self
@@ -95,7 +114,7 @@ class EngineDispatcher(SimDispatcher):
     def fire(self, handle: TimerHandle) -> None:
         """What is due: a function is called in a turn, an actor is told."""
         action, ref = handle.take()
-        self.active = True
+        self.active |= action != self.idle_work
         if ref is None:
             self.call_soon(action)
         elif ref.is_alive():
@@ -142,6 +161,12 @@ class SimSystem(System):
 
     _sweeps_left = 0
 
+    def _failed(self, kind: str, key: ReqID | WorkerUUID, error: BaseException) -> None:
+        dispatcher = self.directory.dispatcher
+        assert isinstance(dispatcher, EngineDispatcher)
+        dispatcher.defect(f"the actor of {kind} {key} failed: {error!r}", error)
+        super()._failed(kind, key, error)
+
     def _tick(self) -> None:
         super()._tick()
         if self._tick_timer is not None:
@@ -152,9 +177,10 @@ class SimSystem(System):
         self._tick()
 
     def _sweep_later(self) -> None:
-        self._sweep_timer = self.directory.dispatcher.call_later(
-            defaults.SWEEP_S, self._sweep_if_needed
-        )
+        dispatcher = self.directory.dispatcher
+        assert isinstance(dispatcher, EngineDispatcher)
+        dispatcher.idle_work = self._sweep_if_needed
+        self._sweep_timer = dispatcher.call_later(defaults.SWEEP_S, self._sweep_if_needed)
 
     def _sweep_if_needed(self) -> None:
         dispatcher = self.directory.dispatcher
@@ -166,3 +192,23 @@ class SimSystem(System):
             self._sweep()
         else:
             self._sweep_later()
+
+    def _sweep(self) -> None:
+        """Asks whoever may find something: the matcher, and boards that are lent or out of step."""
+        directory = self.directory
+        store = directory.store
+        matcher: Any = directory.matcher
+        if matcher.actor_inbox.actor is None or matcher.actor_inbox.actor._asked:
+            directory.tell_matcher(Sweep())
+        for uuid in tuple(directory.workers):
+            row = store.worker(uuid)
+            ref: Any = directory.workers[uuid]
+            actor = ref.actor_inbox.actor
+            if row is not None and actor is not None and actor._row is row:
+                if row.request_id is None:
+                    continue
+                held = store.request(row.request_id)
+                if held is not None and held.state is ReqState.INPROGRESS:
+                    continue
+            directory.tell_worker(uuid, Sweep())
+        self._sweep_later()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from boruta.domain import defaults
@@ -13,7 +14,7 @@ from boruta.testing.simulation.boards import Board
 from boruta.testing.simulation.ledger import Job, Ledger
 from boruta.testing.simulation.lines import Machine
 from boruta.testing.simulation.queue import Queue
-from boruta.testing.simulation.servers import ServerHost, public_of
+from boruta.testing.simulation.servers import START, ServerHost, public_of
 from boruta.testing.simulation.world import World
 
 ODD_S: Final = 25.0  # a request and its board may disagree until the second sweep
@@ -51,6 +52,7 @@ class Invariants:
     _seen: tuple[int, int] = (0, 0)
     _refusals: int = 0
     _stores: int = 0
+    _latest: datetime = START
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.world, self.broken)
@@ -120,7 +122,7 @@ class Invariants:
 
     def _may_be_claimed(self, row: RequestRow, board: WorkerRow) -> None:
         """A board is only given to a request that it fits, in its time, and while it is there."""
-        system, now = self.server.system, self.server.dispatcher.utcnow()
+        system, now = self.server.system, self._date()
         what = f"{board.uuid} is given to request {row.id}"
         if not self.queue.fits(row, board):
             self.broken("4 order", f"{what}, which it does not fit")
@@ -129,6 +131,11 @@ class Invariants:
         there = system.directory.presence.get(board.uuid)
         if there is None or not there.online:
             self.broken("3 nobody waits in vain", f"{what} while it is out of reach")
+
+    def _date(self) -> datetime:
+        """The latest date that a server has believed in: what was valid once is valid."""
+        self._latest = max(self._latest, self.server.dispatcher.utcnow())
+        return self._latest
 
     def _worker_moves(self, old: WorkerRow | None, row: WorkerRow) -> None:
         if old is None:
@@ -280,6 +287,9 @@ class Invariants:
         if seen == self._seen:
             return
         self._seen = seen
+        self._date()
+        for defect in server.process.loop.defects:
+            self.broken("0 no defect", f"{server.process.name}: {defect}")
         refused = server.dispatcher.refusals != self._refusals
         self._refusals = server.dispatcher.refusals
         if self.ledger.suspects:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+_NOTES = 4096  # lines that go into the digest at once
 MOMENT_STEPS = 200_000  # a farm at rest again needs a few hundred
 
 
@@ -89,6 +90,8 @@ class World:
         self.broken: BaseException | None = None
         self.trace: Callable[[str], None] | None = None
         self._digest = hashlib.blake2b(digest_size=16)
+        self._notes: list[str] = []  # not in the digest yet
+        self._noted_at = -1.0
         self._ready: list[Runnable] = []
         self._heap: list[tuple[float, int, Process | None, Timer]] = []
         self._count = 0
@@ -99,14 +102,24 @@ class World:
     @property
     def digest(self) -> str:
         """Of every step so far."""
+        self._take_notes()
         return self._digest.hexdigest()
 
     def note(self, line: str) -> None:
         """Adds a line to the trace."""
-        text = f"{self.now:.6f} {line}"
-        self._digest.update(text.encode())
+        now, notes = self.now, self._notes
+        if now != self._noted_at:
+            self._noted_at = now
+            notes.append(repr(now))
+        notes.append(line)
+        if len(notes) > _NOTES:
+            self._take_notes()
         if self.trace is not None:
-            self.trace(text)
+            self.trace(f"{now:.6f} {line}")
+
+    def _take_notes(self) -> None:
+        self._digest.update("\n".join([*self._notes, ""]).encode())
+        self._notes.clear()
 
     # --- what is to be done
     def make_ready(self, what: Runnable) -> None:
