@@ -12,7 +12,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from boruta.domain.commands import Registered, Registration
-from boruta.domain.errors import BorutaError, FailRefused, ShuttingDown, Unavailable
+from boruta.domain.errors import (
+    ActionRefused,
+    BorutaError,
+    FailRefused,
+    ShuttingDown,
+    TimedOut,
+    Unavailable,
+)
 from boruta.domain.types import Capabilities
 from boruta.version import VERSION
 from dryad.agent import Agent
@@ -266,12 +273,14 @@ class Connection:
             return  # the next hello registers
         self._refusals += 1
         delay = _delay(error, self._refusals)
-        self._retry = asyncio.create_task(self._register_later(delay), name="dryad register")
+        # An answer that got lost may have been a yes, and a connection registers once.
+        anew = isinstance(error, TimedOut | ActionRefused)
+        self._retry = asyncio.create_task(self._register_later(delay, anew), name="dryad register")
 
-    async def _register_later(self, delay: float) -> None:
+    async def _register_later(self, delay: float, anew: bool) -> None:
         await self._sleep(delay)
         self._retry = None
-        self._spawn(self._register())
+        self._spawn(self._connect_anew() if anew else self._register())
 
     def _stop_retry(self) -> None:
         if self._retry is not None:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from boruta.domain.errors import NotPermitted, UUIDInUse
+from boruta.domain.errors import ActionRefused, NotPermitted, TimedOut, UUIDInUse
 from tests.dryad.fakes import settle
 from tests.dryad.world import CAPS, PREPARE, World, in_a_world
 
@@ -157,6 +157,21 @@ def test_a_refused_registration_says_one_line_and_is_tried_again_slower_and_slow
         await world.waits.advance(60)
         assert world.connection.registered
         assert len(world.server.links) == 1
+
+    in_a_world(story)
+
+
+@pytest.mark.parametrize("why", [TimedOut("no answer"), ActionRefused("registered already")])
+def test_an_answer_to_the_registration_that_got_lost_costs_the_connection(why: Exception) -> None:
+    async def story(world: World) -> None:
+        world.server.refuses_register = why  # type: ignore[assignment]
+        await world.begin()
+        world.server.refuses_register = None
+        await world.waits.advance(10)
+        # The server may have said yes: it takes no second registration over the same connection.
+        assert len(world.server.links) == 2
+        await world.server.links[-1].up()
+        assert world.connection.registered
 
     in_a_world(story)
 
