@@ -87,7 +87,6 @@ class Simulation:
             world, self.network, self.weather, Rules(),
             self.invariants.before, self.invariants.after,
         )
-        self.invariants.server = self.server
         for number in range(workers):
             board = Board(
                 self.network, self.weather, number, self.caps(number), self.invariants.watch
@@ -95,13 +94,17 @@ class Simulation:
             self.boards[board.uuid] = board
         by_address = {board.address: board for board in self.boards.values()}
         self.logins = 0
-        told = Told(self._accepted, self._refused, self._entered)
+        watch = self.invariants
+        told = Told(
+            self._accepted, self._refused, self._entered,
+            lambda board, key: watch.doors.shut_out(board, key), watch.closed,
+        )
         self.users = [
             User(self.network, self.weather, number, self.server, by_address, told)
             for number in range(2 + workers // 4)
         ]
         self.admin = Admin(self.network)
-        self.invariants.people = {user.name: user for user in self.users}
+        watch.begin(self.server, {user.name: user for user in self.users})
         self.mischief = Mischief(self)
         self.wants_out: set[WorkerUUID] = set()  # boards that the admin keeps out of service
         self.stuck: dict[WorkerUUID, int] = {}
@@ -137,7 +140,7 @@ class Simulation:
 
     def _entered(self, board: Board, private: str) -> None:
         self.logins += 1
-        self.invariants.entered(board, private)
+        self.invariants.doors.entered(board, private)
 
     def _arrive(self) -> None:
         if self.calm:

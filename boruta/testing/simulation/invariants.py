@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from boruta.domain import defaults
 from boruta.domain.rows import JobRow, RequestRow, Transaction, WorkerRow, Write
 from boruta.domain.states import REQUEST_STEPS, WORKER_STEPS
 from boruta.domain.types import ReqID, ReqState, WorkerState, WorkerUUID
+from boruta.testing.simulation.absence import Absence
 from boruta.testing.simulation.boards import Board
+from boruta.testing.simulation.doors import Doors
 from boruta.testing.simulation.ledger import Job, Ledger
 from boruta.testing.simulation.lines import Machine
 from boruta.testing.simulation.queue import Queue
@@ -20,11 +22,10 @@ from boruta.testing.simulation.world import World
 ODD_S: Final = 25.0  # a request and its board may disagree until the second sweep
 EARLY_S: Final = 1.0
 TOLD_S: Final = 60.0  # an agent that is there hears of a new end, with frames that are lost
-GIVEN_UP_S: Final = 200.0  # whoever was away is back for longer than any grace lasts
-LATE_S: Final = 12.0  # until the last process of a holder is dead, with what may fail at first
 _REQUEST_PATHS: Final = frozenset((a, b) for (a, _), b in REQUEST_STEPS.items())
 _WORKER_PATHS: Final = frozenset((a, b) for (a, _), b in WORKER_STEPS.items())
 _FRESH_KEY: Final = (WorkerState.PREPARE, WorkerState.BUSY)
+_OUT_OF_SERVICE: Final = (WorkerState.BUSY, WorkerState.MAINTENANCE)
 
 
 class Violation(AssertionError):
@@ -48,7 +49,8 @@ class Invariants:
     ledger: Ledger = field(default_factory=Ledger)
     queue: Queue = field(init=False)
     server: ServerHost = field(init=False)
-    people: dict[str, Machine] = field(init=False)
+    doors: Doors = field(init=False)
+    absence: Absence = field(init=False)
     _seen: tuple[int, int] = (0, 0)
     _refusals: int = 0
     _stores: int = 0
@@ -56,6 +58,16 @@ class Invariants:
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.world, self.broken)
+
+    def begin(self, server: ServerHost, people: Mapping[str, Machine]) -> None:
+        """What is watched exists now."""
+        self.server = server
+        self.doors = Doors(self.world, server, self.ledger, self.broken)
+        self.absence = Absence(self.world, server, people, self.broken)
+
+    def watch(self, what: str, board: Board, key: str) -> None:
+        """A board says what is done with a key on it."""
+        self.doors.watch(what, board, key)
 
     def broken(self, rule: str, text: str) -> None:
         """An invariant does not hold; the run ends after this step."""
@@ -68,6 +80,12 @@ class Invariants:
         if self.server.store.request(req_id) is None and self.server.stores == self._stores:
             self.broken("2 states", f"request {req_id} was accepted and is not in the store")
         self._stores = self.server.stores
+
+    def closed(self, req_id: ReqID) -> None:
+        """A client was told that its request is closed."""
+        row = self.server.store.request(req_id)
+        if row is not None and not row.state.ended:
+            self.broken("2 states", f"request {req_id} was closed and is {row.state.value}")
 
     # --- commits
     def before(self, transaction: Transaction) -> None:
@@ -88,8 +106,7 @@ class Invariants:
         self, old: RequestRow | None, row: RequestRow, transaction: Transaction
     ) -> None:
         if old is None:
-            if row.state is not ReqState.WAIT:
-                self.broken("2 states", f"request {row.id} begins as {row.state.value}")
+            self._begins(row)
             return
         if old.state.ended:
             self.broken("2 states", f"request {row.id} changes after its end: {old} -> {row}")
@@ -99,6 +116,14 @@ class Invariants:
             )
         if row.state is ReqState.INPROGRESS and old.state is ReqState.WAIT:
             self._claimed(row, transaction)
+
+    def _begins(self, row: RequestRow) -> None:
+        if row.state is not ReqState.WAIT:
+            self.broken("2 states", f"request {row.id} begins as {row.state.value}")
+        if row.token is not None:
+            twin = self.ledger.tokens.setdefault((row.owner_name, row.token), row.id)
+            if twin != row.id:
+                self.broken("2 states", f"one token makes two requests, {twin} and {row.id}")
 
     def _claimed(self, row: RequestRow, transaction: Transaction) -> None:
         rows = [change.row for change in transaction if isinstance(change, Write)]
@@ -122,15 +147,12 @@ class Invariants:
 
     def _may_be_claimed(self, row: RequestRow, board: WorkerRow) -> None:
         """A board is only given to a request that it fits, in its time, and while it is there."""
-        system, now = self.server.system, self._date()
         what = f"{board.uuid} is given to request {row.id}"
         if not self.queue.fits(row, board):
             self.broken("4 order", f"{what}, which it does not fit")
-        if row.valid_after > now:
+        if row.valid_after > self._date():
             self.broken("4 order", f"{what}, which is not valid yet")
-        there = system.directory.presence.get(board.uuid)
-        if there is None or not there.online:
-            self.broken("3 nobody waits in vain", f"{what} while it is out of reach")
+        self.absence.claimed(row, board, self.boards[board.uuid])
 
     def _date(self) -> datetime:
         """The latest date that a server has believed in: what was valid once is valid."""
@@ -144,6 +166,8 @@ class Invariants:
             self.broken("2 states", f"{row.uuid} goes from {old.state.value} to {row.state.value}")
         if row.server_epoch < old.server_epoch or row.board_epoch < old.board_epoch:
             self.broken("1 one holder", f"{row.uuid}: an epoch falls: {old.epoch} -> {row.epoch}")
+        if row.caps != old.caps and row.state not in _OUT_OF_SERVICE:
+            self.broken("2 states", f"{row.uuid} has other caps and is {row.state.value}")
         enters = old.state is not row.state and row.state in _FRESH_KEY
         if enters and row.board_epoch == old.board_epoch:
             self.broken("1 one holder", f"{row.uuid} enters {row.state.value} without a new epoch")
@@ -175,21 +199,22 @@ class Invariants:
             job.over_at = self.world.now
             if row.reason_code == "time_up" and self.world.now < job.ends_at - EARLY_S:
                 self._short(job)
-            elif row.reason_code == "board_lost":
-                self._given_up(row, self.boards[job.row.worker_uuid])
-        if row.reason_code == "client_lost":
-            self._given_up(row, self.people[row.owner_name])
+            self.doors.job_over(self.boards[job.row.worker_uuid], job)
+        if row.reason_code in ("board_lost", "client_lost"):
+            self.absence.given_up(row, None if job is None else self.boards[job.row.worker_uuid])
 
     def _job_moved(self, row: JobRow) -> None:
         ledger, now = self.ledger, self.world.now
         job = ledger.jobs.get(row.request_id)
         if job is None or job.row.key != (row.key or job.row.key):
-            job = Job(row, public_of(row.key))
+            job = Job(row, public_of(row.key), since=now)
             ledger.jobs[row.request_id] = ledger.by_key[row.key] = job
             ledger.by_public[job.public] = job
             ledger.running[row.request_id] = job
             ledger.holder[row.worker_uuid] = row.request_id
             ledger.claims.append(row.request_id)
+        if row.prolongs > job.row.prolongs:
+            self.absence.prolonged(job, self.boards[row.worker_uuid])
         if row.end_rev != job.row.end_rev or not job.ends_at:
             left = (row.ends_at - self.server.dispatcher.utcnow()).total_seconds()
             if now + left > job.ends_at:
@@ -216,67 +241,6 @@ class Invariants:
             f"request {job.row.request_id} is over {job.ends_at - now:.1f} s before its job's end",
         )
 
-    def _given_up(self, row: RequestRow, machine: Machine) -> None:
-        """Nobody is given up for lost who was there all the time."""
-        cable = machine.cable
-        if not (machine.runs and cable.up and cable.down):
-            return
-        changed = (machine.runs_since, cable.changed_at, self.server.up_since)
-        if self.world.now - max(changed) > GIVEN_UP_S:
-            self.broken(
-                "5 job time",
-                f"request {row.id} ends with {row.reason_code}, though {machine.name} was there",
-            )
-
-    # --- what is really open
-    def watch(self, what: str, board: Board, key: str) -> None:
-        """A key is let in, a lease is on the disk, somebody logs in."""
-        if what == "let_in":
-            if board.inside is not None:
-                self.broken(
-                    "1 one holder", f"{board.uuid} lets a key in while another's holder is inside"
-                )
-        elif what == "lease":
-            job = self.ledger.by_public.get(key)
-            if job is not None:
-                job.told = max(job.told or 0.0, board.leased_until)
-        elif what == "login":
-            now = self.world.now
-            self.world.later(1.0, lambda: self._look_inside(board, key, now))
-
-    def entered(self, board: Board, private: str) -> None:
-        """A holder got in through the server's tunnel."""
-        job = self.ledger.by_key.get(private)
-        if job is None or job.over_at is not None:
-            which = "no job" if job is None else f"request {job.row.request_id}, which is over,"
-            self.broken("1 one holder", f"a key of {which} opens {board.uuid}")
-        elif job.row.worker_uuid != board.uuid:
-            self.broken("1 one holder", f"{board.uuid} is opened by a key of another board's job")
-
-    def _look_inside(self, board: Board, key: str, since: float) -> None:
-        """Nobody stays longer than his job's last end; not if his board is cut off either.
-
-        One whose agent was never told of an end stays for the default lease, from his login on.
-        """
-        if board.inside != key:
-            return
-        job = self.ledger.by_public.get(key)
-        if job is None:
-            return
-        now = self.world.now
-        until = max(job.ends_at, board.runs_since) + LATE_S
-        if job.told is None:
-            until = max(until, since + defaults.DEFAULT_LEASE_S + LATE_S)
-        if board.runs and now > until:
-            self.broken(
-                "5 job time",
-                f"the holder of request {job.row.request_id} is inside {board.uuid} "
-                f"{now - job.ends_at:.1f} s after his job's end",
-            )
-            return
-        later = max(1.0, until - now + 0.1)
-        self.world.later(later, lambda: self._look_inside(board, key, since))
-
     # --- when a moment is over
     def quiet(self) -> None:
         """All that could happen at this moment has happened."""
@@ -301,7 +265,7 @@ class Invariants:
                 if job is not None:
                     self.queue.check_order(server, req_id, job.row.worker_uuid)
         self.queue.check_idle(server)
-        self._check_tunnels()
+        self.doors.check_tunnels()
 
     def _agree(self) -> None:
         """A held board and its request say the same of each other, soon."""
@@ -316,24 +280,22 @@ class Invariants:
                     "2 states", f"{uuid} is lent to {says} and held by {held} for over {ODD_S} s"
                 )
 
-    def _check_tunnels(self) -> None:
-        opened = self.server.access.opened
-        if len(opened) <= len(self.ledger.running):
-            return
-        open_ = {(job.row.tunnel_host, job.row.tunnel_port) for job in self.ledger.running.values()}
-        for endpoint in opened:
-            if (endpoint.host, endpoint.port) not in open_:
-                self.broken("1 one holder", f"the tunnel {endpoint} outlives its job")
-
     def look_again(self) -> None:
         """Looks at everything when this moment is over, whether something has moved or not."""
         self._seen = (0, 0)
+        if self.server.runs:
+            for row, _ in self.queue.waiting.values():
+                self.absence.bound(row)
+            for req_id in self.ledger.running:
+                held = self.server.store.request(req_id)
+                if held is not None:
+                    self.absence.bound(held)
 
     def forget(self) -> None:
         """The store was lost: what it knew does not count any more."""
-        lost = self.ledger.running.values()
-        for job in lost:
+        for job in self.ledger.running.values():
             job.over_at = self.world.now
+            self.doors.job_over(self.boards[job.row.worker_uuid], job)
         self.ledger.forget()
         self.queue.forget()
 

@@ -15,6 +15,7 @@ class Job:
     Attributes:
         row: its row, with the key that it had.
         public: the public half of its key.
+        since: when it began.
         ends_at: its latest end, in the world's seconds.
         set_at: when that was set.
         told: the latest end that its agent has on its disk; None before the first one.
@@ -23,6 +24,7 @@ class Job:
 
     row: JobRow
     public: str
+    since: float = 0.0
     ends_at: float = 0.0
     set_at: float = 0.0
     told: float | None = None
@@ -45,6 +47,7 @@ class Ledger:
     holder: dict[WorkerUUID, ReqID] = field(default_factory=dict)
     suspects: dict[WorkerUUID, float] = field(default_factory=dict)
     claims: list[ReqID] = field(default_factory=list)
+    tokens: dict[tuple[str, str], ReqID] = field(default_factory=dict)
     accepted: int = 0
 
     def forget(self) -> None:
@@ -55,3 +58,4 @@ class Ledger:
         self.holder.clear()
         self.suspects.clear()
         self.claims.clear()
+        self.tokens.clear()

@@ -31,7 +31,8 @@ class Machine:
         self.host = host
         self.cable: Cable = network.cable(name)
         self.lives = 0
-        self.runs_since = 0.0
+        self.booted_at = 0.0
+        self.runs_since = 0.0  # also after a standstill
         self.process: Process | None = None
         self.lines: list[SimLifeline] = []
 
@@ -49,7 +50,7 @@ class Machine:
         self.lives += 1
         self.process = Process(self.world, f"{self.name}.{self.lives}")
         self.lines = []
-        self.runs_since = self.world.now
+        self.booted_at = self.runs_since = self.world.now
         return self.process
 
     def kill(self) -> None:

@@ -95,6 +95,8 @@ class Mischief:
 
         def turn() -> None:
             left[0] -= 1
+            if self._weather.calm:
+                left[0] = 0
             up = left[0] % 2 == 0
             cable.set(up, up)
             if left[0] > 0:

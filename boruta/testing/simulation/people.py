@@ -56,6 +56,8 @@ class Told:
     accepted: Callable[[Machine, ReqID], None]
     refused: Callable[[Exception], None]
     entered: Callable[[Board, str], None]
+    shut_out: Callable[[Board, str], None]
+    closed: Callable[[ReqID], None]
 
 
 class User(Machine):
@@ -142,8 +144,11 @@ class User(Machine):
         if wanted.leaves:
             await asyncio.sleep(wanted.job_timeout_s * 1.1)
         else:
+            stores = self.server.stores
             async with asyncio.timeout(_PATIENCE_S):
                 await self.requests.close_request(req_id)
+            if stores == self.server.stores:
+                self.told.closed(req_id)
         # The door must be shut behind a holder who tries again.
         self.enter(access)
         await asyncio.sleep(20.0 * self.draw())
@@ -157,9 +162,12 @@ class User(Machine):
             if endpoint.port == access.port:
                 board = self.boards[target]
                 key = public_of(access.key)
-                if board.cable.up and board.cable.down and board.login(key):
+                if not (board.runs and board.cable.up and board.cable.down):
+                    return False
+                if board.login(key):
                     self.told.entered(board, access.key)
                     return True
+                self.told.shut_out(board, access.key)
         return False
 
     async def _storm(self, req_id: ReqID) -> None:

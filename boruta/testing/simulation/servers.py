@@ -21,6 +21,7 @@ from boruta.testing.simulation.router import SimServer
 from boruta.testing.simulation.world import Process, World
 
 _BACK_OFF_S = 65.0
+_NOTICED_S = 2.0  # the server looks twice a second, and takes a gap of over a second for one
 START = datetime(2030, 1, 1, tzinfo=UTC)
 Committed = Callable[[Transaction], None]
 
@@ -110,6 +111,9 @@ class ServerHost:
     Attributes:
         wall_off: seconds by which its wall clock is wrong.
         up_since: when the server last began to run, or went on after a standstill.
+        stood_until: the same, where the standstill was long enough to be noticed.
+        started_at: when its process began.
+        known_at_start: the boards that its store knew then.
     """
 
     def __init__(
@@ -121,7 +125,8 @@ class ServerHost:
         self.store = SimStore(before, after)
         self.wall_off = 0.0
         self.lives = 0
-        self.up_since = 0.0
+        self.up_since = self.stood_until = self.started_at = 0.0
+        self.known_at_start: frozenset[str] = frozenset()
         self._keys = 0
         self._ports = itertools.cycle(range(10_000, 60_000))  # a stale one is noticed
         self.stores = 0
@@ -160,7 +165,8 @@ class ServerHost:
         self.server = SimServer(self.front, self.network, process)
         self.system.start()
         self.server.start()
-        self.up_since = self.world.now
+        self.up_since = self.stood_until = self.started_at = self.world.now
+        self.known_at_start = frozenset(row.uuid for row in self.store.workers())
 
     def kill(self) -> None:
         """kill -9."""
@@ -197,6 +203,12 @@ class ServerHost:
         process.loop.call_soon(self.server.look, gap)
         self.network.process_changed(process)
         self.up_since = self.world.now
+        if gap > _NOTICED_S:
+            self.stood_until = self.world.now
+
+    def knew(self, uuid: str) -> bool:
+        """Whether a board was there before, as far as this life of the server can know."""
+        return uuid in self.known_at_start or self.world.now - self.started_at > 600.0
 
 
 def public_of(private: str) -> str:
