@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 
 import pytest
@@ -42,12 +44,20 @@ def test_a_reserved_port_is_kept_but_refuses_until_it_is_open(run: Run) -> None:
     run(story)
 
 
+def free_ports(count: int) -> range:
+    """Ports in a row that are free, and below those that the system gives to connections."""
+    for start in range(20_000 + os.getpid() % 10_000, 32_000, count):
+        ports = range(start, start + count)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in ports:
+                held.enter_context(socket.create_server((HERE, port)))
+            return ports
+    raise AssertionError("no port is free")
+
+
 def test_ports_come_from_the_range_in_turn_until_none_is_free(run: Run) -> None:
     async def story() -> None:
-        with socket.socket() as first:
-            first.bind((HERE, 0))
-            start = first.getsockname()[1]
-        ports = range(start, start + 3) if start < 65000 else range(start - 3, start)
+        ports = free_ports(3)
         async with tunnels(ports=ports) as made:
             taken = [made.reserve() for _ in ports]
             assert sorted(one.port for one in taken) == list(ports)
@@ -61,10 +71,7 @@ def test_ports_come_from_the_range_in_turn_until_none_is_free(run: Run) -> None:
 
 def test_a_port_just_given_back_is_not_the_next_ones_at_once(run: Run) -> None:
     async def story() -> None:
-        with socket.socket() as first:
-            first.bind((HERE, 0))
-            start = min(first.getsockname()[1], 65000)
-        async with tunnels(ports=range(start, start + 8)) as made:
+        async with tunnels(ports=free_ports(8)) as made:
             one = made.reserve()
             made.close(one)
             assert made.reserve() != one
