@@ -8,7 +8,8 @@ from actors.directory import Directory
 from actors.messages import Close
 from actors.runtime import TimerHandle
 from boruta.domain import defaults
-from boruta.domain.types import Caller, ReqID
+from boruta.domain.rows import RequestRow
+from boruta.domain.types import Caller, ReqID, Role
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Sessions:
     def opened(self, caller: Caller) -> bool:
         """A connection says hello with this session; whether the session was known."""
         key = (caller.name, caller.session)
-        known = self._sessions.get(key)
+        known = self._sessions.get(key) or self._restored(key, caller)
         if known is None:
             self._sessions[key] = _Session(caller)
             return False
@@ -63,6 +64,31 @@ class Sessions:
         self.unbind(req_id)
         session.bound.add(req_id)
         self._holder[req_id] = key
+
+    def restore(self, row: RequestRow) -> None:
+        """A bound request was read from the store: its session has a lease to come back in.
+
+        The store does not know whose key it was: an admin's session may hold another's request.
+        """
+        if not row.session:
+            return
+        key = ("", row.session)
+        session = self._sessions.get(key)
+        if session is None:
+            caller = Caller(row.owner_name, Role.USER, session=row.session)
+            session = self._sessions[key] = _Session(caller, connected=False)
+            session.lease = self._later(defaults.START_CLIENT_LEASE_S, key)
+        session.bound.add(row.id)
+        self._holder[row.id] = key
+
+    def _restored(self, key: tuple[str, bytes], caller: Caller) -> _Session | None:
+        session = self._sessions.pop(("", caller.session), None)
+        if session is not None:
+            session.caller = caller
+            self._sessions[key] = session
+            for req_id in session.bound:
+                self._holder[req_id] = key
+        return session
 
     def unbind(self, req_id: ReqID) -> None:
         """The request has ended, or another session holds it."""

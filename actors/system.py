@@ -73,6 +73,8 @@ class System:
         for row in directory.store.requests():
             if not row.state.ended:
                 self.start_request(row)
+                if row.bound:
+                    self.sessions.restore(row)
         if directory.known_at_start:
             directory.dispatcher.call_later(
                 defaults.START_HOLD_S, lambda: directory.tell_matcher(Match())
