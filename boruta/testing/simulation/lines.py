@@ -109,7 +109,8 @@ class SimConnection:
             self.wire = found
             found.far.beat_s = beat
         else:
-            process.loop.call_later(0.001, self._end, found)
+            refused = found
+            machine.network.refused(process, lambda: self._end(refused))
 
     def send(self, frame: bytes) -> None:
         """Sends."""

@@ -102,7 +102,9 @@ class Wire:
             return
         self._launch(to, frame)
         if frame is not None and weather.strikes("doubled"):
-            self._launch(to, frame)
+            draw = self.world.random.random
+            late = _LATE_S * draw() if draw() < 0.5 else _LATENCY_S[1]
+            self.world.later(late, lambda: self._arrive(to, frame))
 
     def _passes(self, to: End) -> bool:
         return self.cable.up if to is self.far else self.cable.down
@@ -199,6 +201,7 @@ class Network:
         self.weather = weather
         self.cables: dict[str, Cable] = {}
         self.router: SimRouter | None = None  # of the server that listens now
+        self._refused: list[Callable[[], None]] = []
 
     def cable(self, name: str) -> Cable:
         """The cable of a machine."""
@@ -214,6 +217,18 @@ class Network:
         far.take = lambda: router.take(wire)
         wire.changed()
         return wire
+
+    def refused(self, process: Process, again: Callable[[], None]) -> None:
+        """A connection was refused. Nobody dials in vain over and over: `again` is called in its
+        process when it is worth another try."""
+        self._refused.append(lambda: process.dead or process.loop.call_later(0.001, again))
+
+    def listens(self, router: SimRouter) -> None:
+        """A server has started."""
+        self.router = router
+        waiting, self._refused = self._refused, []
+        for again in waiting:
+            again()
 
     def process_changed(self, process: Process) -> None:
         """A process was frozen, resumed or killed."""

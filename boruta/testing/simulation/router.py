@@ -91,8 +91,8 @@ class SimRouter(Router):
 
     def start(self) -> None:
         """Listens."""
-        self.network.router = self
         self._open = True
+        self.network.listens(self)
 
     def close(self) -> None:
         """Closes every connection."""
