@@ -201,7 +201,7 @@ class Network:
         self.weather = weather
         self.cables: dict[str, Cable] = {}
         self.router: SimRouter | None = None  # of the server that listens now
-        self._refused: list[Callable[[], None]] = []
+        self._refused: list[tuple[Process, Callable[[], None]]] = []
 
     def cable(self, name: str) -> Cable:
         """The cable of a machine."""
@@ -221,14 +221,14 @@ class Network:
     def refused(self, process: Process, again: Callable[[], None]) -> None:
         """A connection was refused. Nobody dials in vain over and over: `again` is called in its
         process when it is worth another try."""
-        self._refused.append(lambda: process.dead or process.loop.call_later(0.001, again))
+        self._refused.append((process, again))
 
     def listens(self, router: SimRouter) -> None:
         """A server has started."""
         self.router = router
         waiting, self._refused = self._refused, []
-        for again in waiting:
-            again()
+        for process, again in waiting:
+            process.loop.call_later(0.001, again)
 
     def process_changed(self, process: Process) -> None:
         """A process was frozen, resumed or killed."""
