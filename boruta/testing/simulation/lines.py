@@ -110,7 +110,7 @@ class SimConnection:
             found.far.beat_s = beat
         else:
             refused = found
-            machine.network.refused(process, lambda: self._end(refused))
+            machine.cable.in_vain(process, lambda: self._end(refused))
 
     def send(self, frame: bytes) -> None:
         """Sends."""

@@ -39,6 +39,7 @@ class Cable:
         self.up = self.down = True
         self.changed_at = 0.0
         self.wires: list[Wire] = []
+        self._in_vain: list[tuple[Process, Callable[[], None]]] = []
 
     def set(self, up: bool, down: bool) -> None:
         """Cuts or mends it."""
@@ -47,6 +48,19 @@ class Cable:
         for wire in tuple(self.wires):
             wire.changed()
             wire.flush()
+        self.call_again()
+
+    def in_vain(self, process: Process, again: Callable[[], None]) -> None:
+        """A connection came to nothing. Nobody dials over and over: `again` is called in its
+        process as soon as another try is worth it."""
+        self._in_vain.append((process, again))
+
+    def call_again(self) -> None:
+        """The cable was mended, or a server has started."""
+        if self.up and self.down and self.network.router is not None:
+            waiting, self._in_vain = self._in_vain, []
+            for process, again in waiting:
+                process.loop.call_later(0.001, again)
 
 
 class End:
@@ -201,16 +215,15 @@ class Network:
         self.weather = weather
         self.cables: dict[str, Cable] = {}
         self.router: SimRouter | None = None  # of the server that listens now
-        self._refused: list[tuple[Process, Callable[[], None]]] = []
 
     def cable(self, name: str) -> Cable:
         """The cable of a machine."""
         return self.cables.setdefault(name, Cable(self, name))
 
     def dial(self, cable: Cable, near: End, caller: Caller, host: str) -> Wire | BorutaError:
-        """A connection; refused if nothing listens, silent if the cable is cut."""
+        """A connection; none if nothing listens, or the cable is cut."""
         router = self.router
-        if router is None or router.process.dead:
+        if router is None or router.process.dead or not (cable.up and cable.down):
             return Unreachable("nothing answers")
         far = router.end()
         wire = Wire(self, cable, near, far, caller, host)
@@ -218,17 +231,11 @@ class Network:
         wire.changed()
         return wire
 
-    def refused(self, process: Process, again: Callable[[], None]) -> None:
-        """A connection was refused. Nobody dials in vain over and over: `again` is called in its
-        process when it is worth another try."""
-        self._refused.append((process, again))
-
     def listens(self, router: SimRouter) -> None:
         """A server has started."""
         self.router = router
-        waiting, self._refused = self._refused, []
-        for process, again in waiting:
-            process.loop.call_later(0.001, again)
+        for cable in self.cables.values():
+            cable.call_again()
 
     def process_changed(self, process: Process) -> None:
         """A process was frozen, resumed or killed."""
