@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 
+from boruta.testing.simulation.farm import Load
 from boruta.testing.simulation.faults import Faults
 from boruta.testing.simulation.sweep import Outcome, Plan, Total, parse_seeds, run_one, sweep
 
@@ -22,6 +23,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (all cores)")
     parser.add_argument("--workers", type=int, default=20, metavar="N", help="boards")
     parser.add_argument("--days", type=float, default=0.25, metavar="D", help="virtual days")
+    parser.add_argument(
+        "--busy", type=float, default=Load.busy, metavar="SHARE", help="of the boards that is held"
+    )
+    parser.add_argument(
+        "--hold", type=float, default=Load.hold_s, metavar="S", help="how long, on average"
+    )
     parser.add_argument("--trace", action="store_true", help="prints every step on stdout")
     parser.add_argument("--log", action="store_true", help="prints the programs' own logs")
     parser.add_argument(
@@ -40,9 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         Faults.parse(options.faults)
     except ValueError as error:
         parser.error(f"--faults: {error}")
-    if options.workers < 1 or options.days <= 0:
-        parser.error("--workers and --days: more than nothing")
-    plan = Plan(options.workers, options.days * _DAY_S, options.faults)
+    if min(options.workers, options.days, options.busy, options.hold) <= 0:
+        parser.error("--workers, --days, --busy and --hold: more than nothing")
+    plan = Plan(
+        options.workers, options.days * _DAY_S, options.faults, options.busy, options.hold
+    )
     if options.seeds is None:
         return _one(run_one(options.seed, plan, print if options.trace else None), plan)
     try:

@@ -12,6 +12,7 @@ from boruta.testing.simulation.servers import ServerHost
 from boruta.testing.simulation.world import World
 
 LATE_S: Final = 12.0  # until the last process of a holder is dead, with what may fail at first
+UNDER_WAY_S: Final = 20.0  # what the network takes at most
 OUT_S: Final = 200.0  # an order to a board that is there is lost, given up, and repeated twice
 SHUT_S: Final = 100.0  # a board that is there, and its server, have agreed on its job long before
 
@@ -88,7 +89,8 @@ class Doors:
     def _look_inside(self, board: Board, key: str, since: float) -> None:
         """Nobody stays longer than his job's last end; not if his board is cut off either.
 
-        One whose agent was never told of an end stays for the default lease, from his login on.
+        One whose agent was never told of an end stays for the default lease, from his login on; a
+        lease tells what is left, so one that was under way for long ends the job as much later.
         """
         if board.inside != key:
             return
@@ -96,7 +98,8 @@ class Doors:
         if job is None:
             return
         now = self._world.now
-        until = max(job.ends_at, board.runs_since) + LATE_S
+        ends_at = max(job.ends_at, min(job.told or 0.0, job.ends_at + UNDER_WAY_S))
+        until = max(ends_at, board.runs_since) + LATE_S
         if job.told is None:
             until = max(until, since + defaults.DEFAULT_LEASE_S + LATE_S)
         if board.runs and now > until:

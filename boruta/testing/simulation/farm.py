@@ -25,7 +25,7 @@ _ROUND_S = 60.0  # how often the admin looks round, and everything is checked
 ARCHS = ("armv7l", "riscv64", "x86_64")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Load:
     """How much is asked of the farm.
 

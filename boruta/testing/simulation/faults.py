@@ -15,7 +15,7 @@ class Faults:
 
     Attributes:
         lost: a frame never arrives.
-        doubled: a frame arrives twice.
+        doubled: a frame arrives twice, the second time up to 20 s later.
         delayed: a frame, and all behind it, arrives up to 20 s late.
         reordered: a frame is overtaken by those behind it.
         cut: a board's or client's cable is cut, both ways.
@@ -75,8 +75,8 @@ class Faults:
         }
         a_day = {
             "cut": 6.0, "cut_one_way": 4.0, "agent_killed": 4.0, "agent_hung": 3.0,
-            "agent_caps": 0.5, "board_flaps": 0.5, "server_killed": 3.0, "server_lost": 0.3,
-            "server_paused": 3.0, "clock_jumps": 1.0, "admin_state": 2.0, "admin_groups": 2.0,
+            "agent_caps": 0.5, "board_flaps": 0.5, "server_killed": 6.0, "server_lost": 0.5,
+            "server_paused": 8.0, "clock_jumps": 3.0, "admin_state": 2.0, "admin_groups": 2.0,
         }
         made = {name: min(1.0, value * rate) for name, value in chances.items()}
         return cls(**made, **{name: value * rate for name, value in a_day.items()})

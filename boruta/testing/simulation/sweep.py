@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 
-from boruta.testing.simulation.farm import Simulation, Summary
+from boruta.testing.simulation.farm import Load, Simulation, Summary
 from boruta.testing.simulation.faults import Faults
 from boruta.testing.simulation.invariants import Violation
 
@@ -23,18 +23,29 @@ HOUR_S = 3600.0
 class Plan:
     """What every seed runs: so many boards, for so many virtual seconds, under these faults.
 
-    `faults` is as on the command line (`Faults.parse`), so that a run can be written down.
+    `faults` is as on the command line (`Faults.parse`), so that a run can be written down; `busy`
+    and `hold_s` are as in `Load`.
     """
 
     workers: int = 20
     seconds: float = 6.0 * HOUR_S
     faults: str = "1"
+    busy: float = Load.busy
+    hold_s: float = Load.hold_s
+
+    def farm(self, seed: int, trace: Callable[[str], None] | None = None) -> Simulation:
+        """The farm of one seed, before anything has happened."""
+        load = Load(self.busy, self.hold_s)
+        return Simulation(seed, self.workers, Faults.parse(self.faults), load, trace)
 
     def again(self, seed: int) -> str:
         """The command that replays one seed."""
+        load = ""
+        if (self.busy, self.hold_s) != (Load.busy, Load.hold_s):
+            load = f" --busy {self.busy} --hold {self.hold_s}"
         return (
             f"python -m boruta.testing.simulation --seed {seed} --workers {self.workers} "
-            f"--days {self.seconds / 86_400.0!r} --faults {self.faults}"
+            f"--days {self.seconds / 86_400.0!r} --faults {self.faults}{load}"
         )
 
 
@@ -85,12 +96,10 @@ class Total:
         return self.virtual_s / HOUR_S
 
 
-def run_one(
-    seed: int, plan: Plan, trace: Callable[[str], None] | None = None
-) -> Outcome:
+def run_one(seed: int, plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
     """Runs one seed to its end or to the first broken invariant, then lets the farm settle."""
     began, broken = time.process_time(), ""
-    farm = Simulation(seed, plan.workers, Faults.parse(plan.faults), trace=trace)
+    farm = plan.farm(seed, trace)
     try:
         farm.run(plan.seconds)
         farm.settle()
