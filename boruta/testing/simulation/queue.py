@@ -26,6 +26,8 @@ class Queue:
         self._broken = broken
         self.waiting: dict[ReqID, tuple[RequestRow, float]] = {}  # and when it is ready
         self.idle: dict[WorkerUUID, WorkerRow] = {}
+        self._pairs: list[tuple[ReqID, WorkerUUID]] = []  # of those that fit each other
+        self._changed = False
         self._beside: dict[tuple[ReqID, WorkerUUID], float] = {}
         self._parsed: dict[Capabilities, Requirements] = {}
         self._fits: dict[tuple[Capabilities, Groups, Capabilities, Groups], bool] = {}
@@ -34,6 +36,7 @@ class Queue:
 
     def request(self, row: RequestRow, now: datetime) -> None:
         """A request was written."""
+        self._changed = True
         if row.state is not ReqState.WAIT:
             self.waiting.pop(row.id, None)
             return
@@ -50,6 +53,7 @@ class Queue:
 
     def worker(self, row: WorkerRow) -> None:
         """A worker was written."""
+        self._changed = True
         if row.state is WorkerState.IDLE and row.prepared_key:
             self.idle[row.uuid] = row
         else:
@@ -57,6 +61,7 @@ class Queue:
 
     def forget(self) -> None:
         """The store was lost."""
+        self._changed = True
         self.waiting.clear()
         self.idle.clear()
         self._beside.clear()
@@ -101,23 +106,32 @@ class Queue:
         if server.up_since != self._up_since:
             self._up_since = server.up_since
             self._beside.clear()
-        if not self.waiting or not self.idle:
+        if self._changed:
+            self._pair()
+        if not self._pairs:
             self._beside.clear()
             return
-        now = self._world.now
-        presence, beside = server.system.directory.presence, self._beside
+        now, presence, beside = self._world.now, server.system.directory.presence, self._beside
         found: dict[tuple[ReqID, WorkerUUID], float] = {}
-        for uuid, board in self.idle.items():
-            there = presence.get(uuid)
-            if there is None or not there.online or server.tunnels_full:
+        full = server.tunnels_full
+        for pair in self._pairs:
+            there = presence.get(pair[1])
+            if full or there is None or not there.online or self.waiting[pair[0]][1] > now:
                 continue
-            for req_id, (row, ready_at) in self.waiting.items():
-                if ready_at <= now and self.fits(row, board):
-                    since = found[req_id, uuid] = beside.get((req_id, uuid), now)
-                    if now - since > IDLE_BESIDE_S:
-                        self._broken(
-                            "3 nobody waits in vain",
-                            f"request {req_id} waits beside {uuid}, which is idle and fits, "
-                            f"for {now - since:.0f} s",
-                        )
+            since = found[pair] = beside.get(pair, now)
+            if now - since > IDLE_BESIDE_S:
+                self._broken(
+                    "3 nobody waits in vain",
+                    f"request {pair[0]} waits beside {pair[1]}, which is idle and fits, "
+                    f"for {now - since:.0f} s",
+                )
         self._beside = found
+
+    def _pair(self) -> None:
+        self._changed = False
+        self._pairs = [
+            (req_id, uuid)
+            for uuid, board in self.idle.items()
+            for req_id, (row, _) in self.waiting.items()
+            if self.fits(row, board)
+        ]

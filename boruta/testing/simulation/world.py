@@ -6,6 +6,7 @@ Whatever is ready runs before time goes on; which process, and which actor in it
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import heapq
 import random
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 _NOTES = 4096  # lines that go into the digest at once
-MOMENT_STEPS = 200_000  # a farm at rest again needs a few hundred
+MOMENT_STEPS = 100_000  # a farm at rest again needs a few hundred
 
 
 class Livelock(AssertionError):
@@ -154,9 +155,13 @@ class World:
         outside = random.getstate()
         random.setstate(self._global)
         before = asyncio._get_running_loop()
+        collects = gc.isenabled()
+        gc.disable()  # a quarter of the time: what lives here lives long
         try:
             self._run(until)
         finally:
+            if collects:
+                gc.enable()
             asyncio._set_running_loop(before)
             self._global = random.getstate()
             random.setstate(outside)
@@ -190,6 +195,7 @@ class World:
                     if self.now == moment:
                         raise Livelock(f"{MOMENT_STEPS} steps at {self.now:.3f} s: no end of it")
                     moment, since = self.now, self.steps
+                    gc.collect()
                 asyncio._set_running_loop(process.loop)
                 what.step()
                 if self.broken is not None:
