@@ -106,7 +106,7 @@ class RequestsApi(Asking):
                         f"token {token!r} was used for request {twin.id} with another body",
                         id=twin.id,
                     )
-                if bound:
+                if bound and not twin.state.ended:
                     self._system.sessions.bind(self._caller, twin.id)
                 return twin.id
         policy.check_priority(priority)

@@ -56,3 +56,11 @@ def test_an_admin_who_comes_back_keeps_what_he_holds_for_somebody_else() -> None
     assert farm.state(bound) is ReqState.WAIT
     farm.close(bound, by=ADMIN)
     assert farm.state(bound) is ReqState.CANCEL
+
+
+def test_the_token_of_a_request_that_is_over_binds_nothing() -> None:
+    farm = before()
+    bound = farm.new(by=CLIENT, bound=True, token="t")
+    farm.close(bound)
+    assert farm.new(by=CLIENT, bound=True, token="t") == bound
+    assert farm.system.sessions._holder == {}
