@@ -170,7 +170,9 @@ class Board(Machine):
         self.connection: Connection | None = None
 
     def start(self) -> None:
-        """Starts the agent."""
+        """Starts the agent, unless it lives."""
+        if self.process is not None and not self.process.dead:
+            return
         process = self.boot()
         process.loop.create_task(self._run(process))
 

@@ -150,7 +150,9 @@ class ServerHost:
         return self.world.now - self.access.refused_at < _BACK_OFF_S
 
     def start(self) -> None:
-        """A new life of the server, on the store that is there."""
+        """A new life of the server, on the store that is there; nothing if it lives."""
+        if self.lives and not self.process.dead:
+            return
         self.lives += 1
         process = self.process = Process(self.world, f"server.{self.lives}")
         self.dispatcher = EngineDispatcher(self.world, process, self.wall)
