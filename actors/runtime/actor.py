@@ -13,6 +13,7 @@ from actors.runtime.flag import Flag
 from actors.runtime.future import Future
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import LoopRef
+from actors.runtime.registry import leave_pykka
 from actors.runtime.urns import UrnSource
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class LoopActor(pykka.Actor):
         if dispatcher is not None:
             dispatcher.registry.discard(self)
         if self.use_pykka_registry:
-            pykka.ActorRegistry.unregister(self.actor_ref)
+            leave_pykka(self.actor_ref)
         self.actor_stopped.set()
 
     def _stop(self) -> None:

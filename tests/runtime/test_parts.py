@@ -12,6 +12,7 @@ import pytest
 
 import actors.runtime
 from actors.runtime import Flag, Future, LoopActor, SimDispatcher
+from actors.runtime.registry import leave_pykka
 from actors.runtime.timers import TimerHandle, Timers
 from actors.runtime.urns import UrnSource
 from tests.runtime.runtimes import WITHIN_S, Runtime
@@ -163,3 +164,31 @@ def test_the_public_names_are_these_and_sorted() -> None:
         "monotonic",
     ]
     assert all(hasattr(actors.runtime, name) for name in actors.runtime.__all__)
+
+
+def test_an_actor_leaves_the_registry_of_pykka_from_the_end_of_its_list() -> None:
+    class Ref:
+        def __init__(self, looked_at: list[int], number: int) -> None:
+            self.looked_at, self.number = looked_at, number
+
+        def __eq__(self, other: object) -> bool:
+            self.looked_at.append(self.number)
+            return self is other
+
+        __hash__ = None  # type: ignore[assignment]
+
+    looked_at: list[int] = []
+    mine: list[Any] = [Ref(looked_at, number) for number in range(5)]
+    refs = pykka.ActorRegistry._actor_refs
+    before = list(refs)
+    refs.extend(mine)
+    try:
+        leave_pykka(mine[4])
+        leave_pykka(mine[1])
+        leave_pykka(mine[1])  # it is gone already
+        assert not looked_at, "each one is known by what it is"
+        assert refs == [*before, mine[0], mine[2], mine[3]]
+    finally:
+        for one in mine:
+            leave_pykka(one)
+    assert refs == before
