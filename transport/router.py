@@ -27,6 +27,7 @@ from transport.zap import Admission
 log = logging.getLogger("boruta.wire")
 ANYONE: Final = Caller("insecure", Role.ADMIN)
 _BATCH: Final = 200
+_option: Final = zmq.backend.Socket.get  # pyzmq's own getsockopt makes enums of what it is asked
 _DRAIN_MOST: Final = 50_000  # frames taken at once before a peer is judged
 _FORGET_CUT_S: Final = 30.0
 _COMPLAIN_S: Final = 10.0  # the same trouble is logged no more often
@@ -142,7 +143,8 @@ class Router:
                 return
 
     def _drain(self) -> bool:
-        recv, get, now = self._socket.recv, self.peers.get, self._clock()
+        socket, get, now = self._socket, self.peers.get, self._clock()
+        recv, more = socket.recv, _option
         for _ in range(_BATCH):
             if not self._open:
                 return False
@@ -157,10 +159,10 @@ class Router:
                 frame, several = first.bytes, first.more
                 peer = self._meet(routing_id, first, now)
             else:
-                frame, several = recv(zmq.NOBLOCK), bool(self._socket.getsockopt(zmq.RCVMORE))
+                frame, several = recv(zmq.NOBLOCK), bool(more(socket, zmq.RCVMORE))
             while several:
                 recv(zmq.NOBLOCK)
-                several = bool(self._socket.getsockopt(zmq.RCVMORE))
+                several = bool(more(socket, zmq.RCVMORE))
                 if not several and peer is not None:
                     self.cut(peer, "a message of several parts")
             if peer is None or peer.gone:

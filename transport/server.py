@@ -24,6 +24,7 @@ log = logging.getLogger("boruta.wire")
 _TICK_S: Final = 0.5
 _CALLS_AT_ONCE: Final = 256  # of one peer; one more is answered `busy`
 _RETRY_AFTER_S: Final = 1.0
+_BEATS_S: Final = 0.05  # heartbeats are sent back so much later; a peer waits for seconds
 _LAST_WORDS_S: Final = 0.1  # what was just said needs to go out before the socket is closed
 
 
@@ -70,6 +71,7 @@ class Server:
         # What a lost connection has begun goes on, but for acquires: those the client sends again.
         self._tasks: set[asyncio.Task[None]] = set()
         self._acquiring: dict[Peer, set[asyncio.Task[None]]] = {}
+        self._beaten: list[Peer] = []  # whose heartbeat is to be sent back
         self._stopping = False
         self._ticks = Ticks(self._clock(), _TICK_S)
         self._timer: asyncio.TimerHandle | None = None
@@ -148,6 +150,12 @@ class Server:
 
     # --- frames
     def _on_frame(self, peer: Peer, frame: bytes, now: float) -> None:
+        if frame == HEARTBEAT:  # nearly all that 10,000 boards say; as it is mostly written
+            peer.conversation.heard_at = now
+            guest = self._guests.get(peer)
+            if guest is not None:
+                self._heard(peer, guest)
+            return
         found = peer.conversation.receive(frame, now)
         match found:
             case Call():
@@ -180,8 +188,20 @@ class Server:
         except BorutaError as error:
             self._on_bad(peer, peer.conversation.count_bad(error))
             return
+        self._heard(peer, guest)
+
+    def _heard(self, peer: Peer, guest: Guest) -> None:
         guest.heard()
-        self._router.try_send(peer, HEARTBEAT)
+        # Sent back in batches: each send alone would wake ZeroMQ's thread.
+        if not self._beaten:
+            self._loop.call_later(_BEATS_S, self._beat_back)
+        self._beaten.append(peer)
+
+    def _beat_back(self) -> None:
+        beaten, self._beaten = self._beaten, []
+        for peer in beaten:
+            if not peer.gone:
+                self._router.try_send(peer, HEARTBEAT)
 
     def _on_call(self, peer: Peer, call: Call) -> None:
         self._counts["calls"] += 1
@@ -288,8 +308,10 @@ class Server:
                 peer.met_at += gap
         self._router.drain_all()
         for peer in self._router.peers:
-            peer.conversation.expire(now)
-            if peer.conversation.silent(now):
+            talk = peer.conversation
+            if talk.asks:
+                talk.expire(now)
+            if talk.silent(now):
                 self._counts["silent"] += 1
                 self._router.cut(peer, f"silent for {defaults.PEER_GONE_S:g} s")
             elif not peer.role and now - peer.met_at >= defaults.HELLO_WITHIN_S:

@@ -142,6 +142,11 @@ class Conversation:
             if asked is not None:
                 asked.answer(TimedOut(f"{asked.type}: no answer in time"))
 
+    @property
+    def asks(self) -> bool:
+        """Whether something that was asked is not answered yet."""
+        return bool(self._asked)
+
     def silent(self, now: float) -> bool:
         """The other end has said nothing for too long."""
         return self.gone_s is not None and now - self.heard_at >= self.gone_s
