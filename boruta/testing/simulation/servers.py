@@ -116,6 +116,8 @@ class ServerHost:
         known_at_start: the boards that its store knew then.
     """
 
+    process: Process
+
     def __init__(
         self, world: World, network: Network, weather: Weather, rules: Rules,
         before: Committed, after: Committed,
