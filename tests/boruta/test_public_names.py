@@ -24,7 +24,17 @@ HEAVY = ["zmq", "asyncssh", "pykka", "sqlalchemy", "click", "rich", "cryptograph
 
 def test_the_public_names_are_pinned_and_sorted() -> None:
     assert boruta.__all__ == NAMES == sorted(NAMES)
-    assert boruta.testing.__all__ == ["FakeAccess", "FakeDryad", "Manner", "ManualClock"]
+    assert boruta.testing.__all__ == [
+        "FakeAccess",
+        "FakeDryad",
+        "Faults",
+        "Load",
+        "Manner",
+        "ManualClock",
+        "Simulation",
+        "Violation",
+        "Visit",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.directory import Rules
 from boruta.domain.errors import InternalLogicError
-from boruta.domain.types import ReqID, WorkerState, WorkerUUID
+from boruta.domain.types import ReqID, ReqState, WorkerState, WorkerUUID
 from boruta.testing.simulation.boards import Board
 from boruta.testing.simulation.faults import Faults, Weather
 from boruta.testing.simulation.invariants import Invariants, Violation
@@ -30,7 +30,7 @@ class Load:
     """How much is asked of the farm.
 
     Args:
-        busy: the share of the boards that would be held without faults.
+        busy: the share of the boards that would be held without faults; 0: nobody comes unasked.
         hold_s: how long a board is needed on average.
     """
 
@@ -126,7 +126,8 @@ class Simulation:
         self.server.start()
         for machine in [*self.boards.values(), *self.users, self.admin]:
             world.later(2.0 * world.random.random(), machine.start)
-        world.later(5.0, self._arrive)
+        if self.load.busy > 0.0:
+            world.later(5.0, self._arrive)
         world.later(5.0, self._round)
         self.mischief.begin()
 
@@ -200,15 +201,47 @@ class Simulation:
         self.server.lose_store()
         self.invariants.forget()
 
+    # --- for a scenario of one's own
+    def visit(self, wanted: Visit, user: int = 0) -> Visit:
+        """One of the users asks for a board as soon as his client runs, holds it, and closes.
+
+        Returns:
+            `wanted`, for `state_of`.
+        """
+        client = self.users[user]
+
+        def begin() -> None:
+            if client.runs:
+                client.visit(wanted)
+            elif not self.calm:
+                self.world.later(1.0, begin)
+
+        begin()
+        return wanted
+
+    def at(self, seconds: float, act: Callable[[], object]) -> None:
+        """Calls `act` once the simulation is `seconds` old."""
+        self.world.later(max(0.0, seconds - self.world.now), act)
+
+    def state_of(self, wanted: Visit) -> ReqState | None:
+        """The state of its request; None as long as none was accepted, or if the store was lost."""
+        row = None if wanted.request is None else self.server.store.request(wanted.request)
+        return None if row is None else row.state
+
+    def board_state(self, uuid: str) -> WorkerState | None:
+        """The state of a board; None before it has registered."""
+        row = self.server.store.worker(WorkerUUID(uuid))
+        return None if row is None else row.state
+
     # --- running
-    def run(self, seconds: float) -> None:
-        """Lets time go on.
+    def run(self, seconds: float = 0.0, *, hours: float = 0.0) -> None:
+        """Lets time go on, for so many virtual seconds and hours together.
 
         Raises:
             Violation: an invariant broke.
         """
         try:
-            self.world.run(self.world.now + seconds)
+            self.world.run(self.world.now + seconds + 3600.0 * hours)
         except Livelock as error:
             raise Violation("6 rest", str(error)) from None
         self._check_defects()

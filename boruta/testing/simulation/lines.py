@@ -78,6 +78,14 @@ class Machine:
             process.loop.call_soon(line.look, gap)
         self.network.process_changed(process)
 
+    def cut(self) -> None:
+        """Its cable is cut, both ways."""
+        self.cable.set(False, False)
+
+    def mend(self) -> None:
+        """Its cable is whole again."""
+        self.cable.set(True, True)
+
     def link(self, *args: Any, **options: Any) -> Link:
         """A real link, over this machine's cable."""
         made = Link(*args, clock=None, **options)

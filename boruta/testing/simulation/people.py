@@ -35,18 +35,22 @@ class Visit:
     """What somebody wants of the farm.
 
     Durations in seconds. `caps` and `groups` of the board; `hold_s` how long he needs it.
+
+    Attributes:
+        request: its id, once the server has told it.
     """
 
-    caps: dict[str, str]
-    priority: int
-    hold_s: float
-    job_timeout_s: float
+    caps: dict[str, str] = field(default_factory=dict)
+    priority: int = 8
+    hold_s: float = 600.0
+    job_timeout_s: float = 3600.0
     groups: tuple[str, ...] = ()
     after_s: float = 0.0
     deadline_s: float = 86_400.0
     bound: bool = False
     leaves: bool = False  # without closing: the job's time ends it
     token: str = field(default="", repr=False)
+    request: ReqID | None = field(default=None, init=False)
 
 
 @dataclass(slots=True)
@@ -114,6 +118,7 @@ class User(Machine):
         except (BorutaError, TimeoutError) as error:
             self.told.refused(error)
             return
+        wanted.request = req_id
         self.told.accepted(self, req_id)
         try:
             await self._use(wanted, req_id)
