@@ -1,4 +1,5 @@
 # Two commands on a bare machine with Python 3.11+:  make demo  and  make test
+# Many seeds of a farm in virtual time, on all cores:   make simulate SEEDS=500
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,14 +7,21 @@ BIN := $(VENV)/bin
 NO_RUST := [ -d "$$HOME/.rustup" ] || export RUSTUP_HOME="$${RUSTUP_HOME:-$(CURDIR)/$(VENV)/rustup}"
 PIP := $(NO_RUST); $(BIN)/python -m pip install -q --disable-pip-version-check
 CHECKED := boruta actors transport dryad
+SEEDS ?= 100
+WORKERS ?= 20
+DAYS ?= 0.25
+FAULTS ?= 1
 
-.PHONY: demo test lint pykka-suite clean
+.PHONY: demo test simulate lint pykka-suite clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/boruta demo
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -q
+
+simulate: $(VENV)/.installed
+	@$(BIN)/python -m boruta.testing.simulation --seeds $(SEEDS) --workers $(WORKERS) --days $(DAYS) --faults $(FAULTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CHECKED) tests benchmarks examples
