@@ -69,7 +69,7 @@ class RequestShell(FarmActor[RequestMessage]):
         """The timer of what comes next, and the queue, as the row wants them."""
         row, now = self._row, self._now
         if row.state is ReqState.WAIT:
-            if row.valid_after > now:
+            if request.early(row, now):
                 next_at = min(row.valid_after, row.deadline)
                 self.directory.tell_matcher(RequestLeft(self._id))
             else:

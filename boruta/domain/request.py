@@ -113,9 +113,18 @@ def out_of_time(row: RequestRow, job: JobRow | None, now: datetime) -> RequestRo
     return ended(row, ReqEvent.TIME_UP, now, "time_up", REASONS["time_up"])
 
 
+def early(row: RequestRow, now: datetime) -> bool:
+    """Whether it is not valid yet.
+
+    It is never earlier than its own creation: a clock that was set back since then, with a server
+    that was started again, makes nobody wait who was valid at once.
+    """
+    return row.valid_after > max(now, row.created)
+
+
 def ready(row: RequestRow, now: datetime) -> bool:
     """Whether it may be matched: waiting, valid, its deadline still ahead."""
-    return row.state is ReqState.WAIT and row.valid_after <= now < row.deadline
+    return row.state is ReqState.WAIT and not early(row, now) and now < row.deadline
 
 
 def assigned(

@@ -124,7 +124,7 @@ def why(
         typical_s: how long such requests hold a board, as measured; None: nobody knows yet.
     """
     place, now = position or 1, boards.now
-    if row.valid_after > now:
+    if row.valid_after > max(now, row.created):
         text = f"it is valid from {_clock(row.valid_after, now)} on and stands in no queue before"
         ahead = (row.valid_after - now).total_seconds()
         return QueueInfo(place, ahead if boards.fitting else None, text, "not_valid_yet")

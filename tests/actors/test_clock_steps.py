@@ -95,3 +95,15 @@ def claimed() -> tuple[RequestRow, JobRow]:
     assert row is not None
     assert job is not None
     return row, job
+
+
+def test_a_clock_set_back_over_a_restart_makes_nobody_wait_who_was_valid_at_once() -> None:
+    before = SimFarm()
+    req_id = before.new()
+    later = before.new(valid_after=before.now + timedelta(minutes=5))
+    farm = restarted(before, timedelta(hours=-1))
+    farm.board("b1")
+    farm.advance(10)
+    assert farm.state(req_id) is ReqState.INPROGRESS
+    assert farm.state(later) is ReqState.WAIT
+    farm.end()
