@@ -40,7 +40,7 @@ class Queue:
         if row.state is not ReqState.WAIT:
             self.waiting.pop(row.id, None)
             return
-        wait = max(0.0, (row.valid_after - now).total_seconds())
+        wait = max(0.0, (row.valid_after - max(now, row.created)).total_seconds())
         ready_at = _UNKNOWN if wait and self._jumped else self._world.now + wait
         self.waiting[row.id] = row, ready_at
 
