@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import socket as net
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ from transport.session import HEARTBEAT
 HOST_KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1Zu9p1d2XgJk8pT1y0vQ6l8m3oS5b7c9d1e3f5g7h9"
 PREPARED: Final = {"username": "boruta-user", "host_keys": [HOST_KEY]}
 HELLO, REGISTER = 1, 2  # the numbers of our calls
-SPREAD_S: Final = 3.0  # within which a crowd comes (again), as links do by their jitter
+FIRST_S, LAST_S = 1.0, 4.0  # after a goodbye, as the server asks and links do by their jitter
 UNHEARD_S: Final = 10.0
 _TICK_S: Final = 0.05
 
@@ -132,6 +133,7 @@ class Crowd:
         self.there = 0
         self._agents: list[Agent] = []
         self._away: set[Agent] = set()
+        self._seen_at = -1e9  # when the server was there
 
     async def run(self, first: int, count: int) -> None:
         """Comes, says so, and beats for ever."""
@@ -156,6 +158,17 @@ class Crowd:
         if self.there == len(self._agents):
             print("registered", flush=True)
 
+    def _is_there(self) -> bool:
+        """Whether somebody listens; asked once a second for all."""
+        now = self.loop.time()
+        if now - self._seen_at > 1.0:
+            host, _, port = self.url.removeprefix("tcp://").rpartition(":")
+            with net.socket() as probe:
+                if probe.connect_ex((host, int(port))) != 0:
+                    return False
+            self._seen_at = now
+        return True
+
     def come_back(self, agent: Agent) -> None:
         """Connects it a while later."""
         agent.close()
@@ -163,10 +176,13 @@ class Crowd:
         self._away.add(agent)
 
         def connect() -> None:
+            if not self._is_there():
+                self.loop.call_later(random.uniform(0.2, 1.0), connect)
+                return
             self._away.discard(agent)
             agent.connect()
 
-        self.loop.call_later(random.random() * SPREAD_S, connect)
+        self.loop.call_later(random.uniform(FIRST_S, LAST_S), connect)
 
 
 async def main() -> None:

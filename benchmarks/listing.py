@@ -55,7 +55,7 @@ def caps_of(number: int) -> Capabilities:
 def run(scale: Scale) -> list[dict[str, Any]]:
     """Milliseconds a page, and the longest turn of the loop."""
     sizes = scale.pick((1_000, 10_000, 30_000, 100_000), (1_000, 3_000, 10_000, 30_000), (20, 40))
-    return asyncio.run(_measure(sizes, scale.pick(7, 5, 1)))
+    return asyncio.run(_measure(sizes, scale.pick(4, 3, 1)))
 
 
 async def _measure(sizes: Sequence[int], rounds: int) -> list[dict[str, Any]]:
