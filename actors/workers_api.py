@@ -12,6 +12,8 @@ from boruta.domain.commands import Registered, Registration
 from boruta.domain.errors import NotFoundError
 from boruta.domain.interfaces import WorkerListFilter
 from boruta.domain.ports import DryadPort
+from boruta.domain.rows import WorkerRow
+from boruta.domain.slices import Sliced, chunks
 from boruta.domain.types import (
     Check,
     ListInfo,
@@ -23,6 +25,7 @@ from boruta.domain.types import (
     WorkerUUID,
 )
 
+_DESCRIBED = 256  # boards between two looks at the clock
 _TRIES = 100  # turns; a failed actor is back after one or two
 
 
@@ -36,8 +39,15 @@ class WorkersApi(Asking):
         page: Page | None = None,
     ) -> tuple[list[WorkerInfo], ListInfo]:
         """The workers that match."""
-        infos = [self._info(row.uuid) for row in self._directory.store.workers()]
+        infos = await self._in_slices(self._infos())
         return listing.list_workers(infos, filter, sort, page)
+
+    def _infos(self) -> Sliced[list[WorkerInfo]]:
+        found = []
+        for chunk in chunks(self._directory.store.workers(), _DESCRIBED):
+            found += [self._described(row) for row in chunk]
+            yield
+        return found
 
     async def get_worker_info(self, uuid: WorkerUUID) -> WorkerInfo:
         """The worker."""
@@ -78,7 +88,10 @@ class WorkersApi(Asking):
         row = self._directory.store.worker(uuid)
         if row is None:
             raise NotFoundError(f"worker {uuid} not found", worker_uuid=uuid)
-        there = self._directory.presence.get(uuid)
+        return self._described(row)
+
+    def _described(self, row: WorkerRow) -> WorkerInfo:
+        there = self._directory.presence.get(row.uuid)
         return worker.info(
             row,
             online=there is not None and there.online,

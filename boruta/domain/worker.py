@@ -13,11 +13,13 @@ from typing import Final
 from boruta.domain import defaults
 from boruta.domain.commands import KeptJob
 from boruta.domain.errors import FailRefused, StateNotAllowed, WorkerNotRemovable
+from boruta.domain.quick import quick
 from boruta.domain.rows import JobRow, WorkerRow
 from boruta.domain.states import WorkerEvent, worker_after
 from boruta.domain.types import Groups, ReqID, WorkerInfo, WorkerState
 
 _S, _E = WorkerState, WorkerEvent
+_worker_info: Final = quick(WorkerInfo)
 BOARD_FAULTS: Final = frozenset({"board_failed", "board_lost"})
 
 
@@ -241,7 +243,7 @@ def back_off(failures: int, jitter: float) -> float:
 
 def info(row: WorkerRow, *, online: bool, last_seen: datetime | None) -> WorkerInfo:
     """The worker as anyone may see it."""
-    return WorkerInfo(
+    return _worker_info(
         worker_uuid=row.uuid,
         state=row.state,
         groups=row.groups,

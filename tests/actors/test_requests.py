@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -326,6 +327,36 @@ def test_a_long_list_is_explained_in_several_turns_and_comes_whole(
     infos, _ = farm.call(farm.front.requests(ALICE).list_requests())
     assert [info.id for info in infos] == ids
     assert all(info.queue is not None and info.queue.why for info in infos)
+
+
+def test_long_lists_give_way_to_others_and_come_whole(
+    farm: SimFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards = [farm.board(f"b{number}") for number in range(20)]
+    ids = [farm.new({"arch": f"kind{number}"}) for number in range(20)]
+    monkeypatch.setattr("actors.asking.SLICE_S", -1.0)  # each turn has time for one slice
+    monkeypatch.setattr("actors.api._DESCRIBED", 2)
+    monkeypatch.setattr("actors.workers_api._DESCRIBED", 2)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        for _ in range(100):
+            turns += 1
+            await farm.front.requests(ALICE)._next_turn()
+
+    async def listed(work: Coroutine[Any, Any, Any]) -> tuple[list[Any], int]:
+        before = turns
+        found, _ = await work
+        return found, turns - before
+
+    farm.sim.spawn(others())
+    infos, took = farm.call(listed(farm.front.requests(ALICE).list_requests()))
+    assert [info.id for info in infos] == ids
+    assert took >= 4
+    found, took = farm.call(listed(farm.front.workers(ALICE).list_workers()))
+    assert len(found) == len(boards)
+    assert took >= 4
 
 
 def test_an_estimate_learns_from_how_long_boards_were_held(farm: SimFarm) -> None:
