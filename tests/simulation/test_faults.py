@@ -1,0 +1,71 @@
+"""Each fault really strikes, is counted, and changes what happens; a farm without faults serves."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from boruta.domain.types import ReqState, WorkerState
+from boruta.testing import Faults, Load, Simulation, Visit
+
+LOAD = Load(busy=0.9, hold_s=400.0)
+CHANCES = {name for name in Faults.usual(1e6).__slots__ if getattr(Faults.usual(1e6), name) == 1.0}
+
+
+def run(faults: Faults) -> Simulation:
+    farm = Simulation(5, workers=3, faults=faults, load=LOAD)
+    farm.run(hours=2)
+    farm.settle()
+    return farm
+
+
+@pytest.fixture(scope="module")
+def calm() -> str:
+    return run(Faults()).summary().digest
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Faults)])
+def test_a_fault_strikes_alone_and_is_counted(name: str, calm: str) -> None:
+    found = run(replace(Faults(), **{name: 0.1 if name in CHANCES else 40.0})).summary()
+    assert set(found.faults) == {name}
+    assert found.faults[name] > 0
+    assert found.digest != calm
+
+
+def test_the_usual_faults_are_all_of_them() -> None:
+    usual = Faults.usual()
+    assert [one.name for one in fields(Faults) if not getattr(usual, one.name)] == []
+    assert Faults.parse("2") == Faults.usual(2.0)
+    assert Faults.parse("cut=3, lost=0.5") == Faults(cut=3.0, lost=0.5)
+    assert Faults.parse("0").lost == 0.0
+    with pytest.raises(ValueError, match="no fault; there are admin_groups"):
+        Faults.parse("earthquake=1")
+
+
+def test_without_faults_everybody_is_served_and_nobody_is_lost() -> None:
+    farm = run(Faults())
+    found = farm.summary()
+    assert found.jobs > 10
+    assert found.lives == 1
+    assert set(found.ended) <= {"closed", "time_up", "cancelled"}
+    assert found.logins > found.jobs
+
+
+def test_a_scenario_is_told_with_public_names() -> None:
+    farm = Simulation(1, workers=1, load=Load(busy=0))
+    first, second = farm.visit(Visit(hold_s=300)), Visit(hold_s=300)
+    farm.at(60, lambda: farm.visit(second))
+    farm.run(120)
+    assert farm.state_of(first) is ReqState.INPROGRESS
+    assert farm.state_of(second) is ReqState.WAIT
+    farm.run(300)
+    assert farm.state_of(first) is ReqState.DONE
+    assert farm.state_of(second) is ReqState.INPROGRESS
+    assert farm.board_state("board-000") is WorkerState.RUN
+    farm.boards["board-000"].cut()
+    farm.run(hours=0.5)
+    assert farm.state_of(second) is ReqState.FAILED
+    farm.boards["board-000"].mend()
+    farm.settle()
+    assert farm.board_state("board-000") is WorkerState.IDLE
