@@ -148,7 +148,7 @@ class RequestActor(RequestShell):
                 f"now; it ends {job.ends_at:%Y-%m-%d %H:%M:%S}Z",
                 retry_after_s=defaults.HEARTBEAT_S,
             )
-        renewed = request.prolonged(self._row, job, self._now, limits, token)
+        renewed = request.prolonged(self._row, self._dated(job), self._now, limits, token)
         self._change_job(
             renewed,
             "prolonged",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 
@@ -101,6 +101,13 @@ class RequestShell(FarmActor[RequestMessage]):
             self._job_end = job.end_rev, now + left
         left = self._job_end[1] - now
         return left if left > _MOMENT_S else 0.0
+
+    def _dated(self, job: JobRow) -> JobRow:
+        """The job with its end as a date of the clock as it is now; it may have been set since."""
+        ends_at = self._now + timedelta(seconds=self._job_left(job))
+        if abs((ends_at - job.ends_at).total_seconds()) < defaults.CLOCKS_AGREE_S:
+            return job
+        return job._replace(ends_at=ends_at)
 
     def _lasts(self, job: JobRow) -> float:
         """Seconds until the server itself ends the job.

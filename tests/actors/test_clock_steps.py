@@ -33,6 +33,24 @@ def test_a_step_of_the_wall_clock_moves_no_job_s_end(
     farm.end()
 
 
+def test_a_prolong_after_the_clock_was_set_back_gives_the_job_s_time_and_no_hour_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    farm = SimFarm()
+    farm.board("b1")
+    req_id = farm.new(job_timeout=600.0)
+    farm.call(farm.front.requests(ALICE).acquire_worker(req_id))
+    before = farm.sim.utcnow
+    monkeypatch.setattr(farm.sim, "utcnow", lambda: before() - timedelta(hours=1))
+    farm.advance(100)
+    farm.call(farm.front.requests(ALICE).prolong_access(req_id))
+    farm.advance(590)
+    assert farm.state(req_id) is ReqState.INPROGRESS
+    farm.advance(20)
+    assert farm.state(req_id) is ReqState.DONE
+    farm.end()
+
+
 def restarted(before: SimFarm, off: timedelta) -> SimFarm:
     """Another life of the server on the same store, with another date on its wall."""
     farm = SimFarm(store=before.store, start=before.sim.utcnow() + off)
