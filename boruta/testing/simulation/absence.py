@@ -14,7 +14,7 @@ from boruta.testing.simulation.servers import ServerHost
 from boruta.testing.simulation.world import World
 
 GIVEN_UP_S: Final = 200.0  # whoever was away is back for longer than any grace lasts
-NOTICED_S: Final = 20.0  # silence is noticed within 15 s
+NOTICED_S: Final = 36.0  # 15 s after the last frame, which may be under way for 20 s
 FREED_S: Final = 100.0  # what a vanished client held, also after a start
 _MOMENT_S: Final = 0.01
 
