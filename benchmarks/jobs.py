@@ -8,8 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actors.front import EngineFront
-from benchmarks.engine import ADMIN, engine
+from benchmarks.engine import ADMIN, Engine, engine
 from benchmarks.result import result
 from benchmarks.scale import Scale
 from benchmarks.server import farm
@@ -60,11 +59,11 @@ def _bare(jobs: int) -> float:
 
 async def _in_process(boards: int, jobs: int) -> float:
     async with engine(boards) as made:
-        return await _through(made.front, jobs)
+        return await _through(made, jobs)
 
 
-async def _through(front: EngineFront, jobs: int) -> float:
-    loop = asyncio.get_running_loop()
+async def _through(made: Engine, jobs: int) -> float:
+    loop, front = asyncio.get_running_loop(), made.front
     api = front.requests(ADMIN)
     left = jobs
     done = loop.create_future()
@@ -86,7 +85,7 @@ async def _through(front: EngineFront, jobs: int) -> float:
     front.feed(ADMIN).subscribe(on_change, kinds=("assigned", "ended"))
     began = time.perf_counter()
     for number in range(jobs):
-        await api.new_request({"arch": "bench"}, 8)
+        await made.api(number).new_request({"arch": "bench"}, 8)
         if number % 100 == 0:
             await asyncio.sleep(0)
     await done
