@@ -117,8 +117,7 @@ class SimConnection:
             self.wire = found
             found.far.beat_s = beat
         else:
-            refused = found
-            machine.cable.in_vain(process, lambda: self._end(refused))
+            process.loop.call_later(0.001, self._end, found)
 
     def send(self, frame: bytes) -> None:
         """Sends."""
@@ -156,6 +155,21 @@ class SimLifeline(Lifeline):
         self._machine = machine
         self._connected: SimConnection | None = None
         machine.lines.append(self)
+
+    async def hello(
+        self, keys: KeyPair | None, attempt: int, said: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Connects and says hello; dials that would come to nothing are left out but for one.
+
+        Raises:
+            BorutaError: why it came to nothing.
+        """
+        cable = self._machine.cable
+        if not cable.leads:
+            process: Process = cast(Any, self._loop).process
+            await cable.way(process)
+            raise Unreachable("nothing answers")
+        return await super().hello(keys, attempt, said)
 
     def _connect(self, target: str, keys: KeyPair | None) -> Connection:
         process: Process = cast(Any, self._loop).process

@@ -18,10 +18,12 @@ from boruta.testing.simulation.faults import Weather
 from boruta.testing.simulation.world import Process, World
 
 if TYPE_CHECKING:
+    from boruta.testing.simulation.loop import SimFuture
     from boruta.testing.simulation.router import SimRouter
 
 _LATENCY_S = (0.0005, 0.004)
 _LATE_S = 20.0  # at most, of a frame that is delayed
+_DIALS_S = 1.5  # between tries, about
 _TICK_S = 0.5  # both ends look twice a second; the phase is drawn
 
 
@@ -39,7 +41,7 @@ class Cable:
         self.up = self.down = True
         self.changed_at = 0.0
         self.wires: list[Wire] = []
-        self._in_vain: list[tuple[Process, Callable[[], None]]] = []
+        self._waiting: list[tuple[Process, SimFuture]] = []  # to dial
 
     def set(self, up: bool, down: bool) -> None:
         """Cuts or mends it."""
@@ -50,17 +52,26 @@ class Cable:
             wire.flush()
         self.call_again()
 
-    def in_vain(self, process: Process, again: Callable[[], None]) -> None:
-        """A connection came to nothing. Nobody dials over and over: `again` is called in its
-        process as soon as another try is worth it."""
-        self._in_vain.append((process, again))
+    @property
+    def leads(self) -> bool:
+        """A new connection comes to something: it is whole, and a server listens at its end."""
+        router = self.network.router
+        return self.up and self.down and router is not None and not router.process.dead
+
+    async def way(self, process: Process) -> None:
+        """Waits until it leads somewhere: nobody dials in vain over and over."""
+        found = process.loop.create_future()
+        self._waiting.append((process, found))
+        await found
 
     def call_again(self) -> None:
-        """The cable was mended, or a server has started."""
-        if self.up and self.down and self.network.router is not None:
-            waiting, self._in_vain = self._in_vain, []
-            for process, again in waiting:
-                process.loop.call_later(0.001, again)
+        """It was mended, or a server has started."""
+        if not self.leads:
+            return
+        waiting, self._waiting = self._waiting, []
+        draw = self.network.world.random.random
+        for process, found in waiting:
+            process.loop.call_later(_DIALS_S * draw(), _set, found)
 
 
 class End:
@@ -223,7 +234,7 @@ class Network:
     def dial(self, cable: Cable, near: End, caller: Caller, host: str) -> Wire | BorutaError:
         """A connection; none if nothing listens, or the cable is cut."""
         router = self.router
-        if router is None or router.process.dead or not (cable.up and cable.down):
+        if router is None or not cable.leads:
             return Unreachable("nothing answers")
         far = router.end()
         wire = Wire(self, cable, near, far, caller, host)
@@ -246,6 +257,11 @@ class Network:
                         wire.close(end)
                 if process in (wire.near.process, wire.far.process):
                     wire.changed()
+
+
+def _set(found: SimFuture) -> None:
+    if not found.done():
+        found.set_result(None)
 
 
 def _nothing() -> None:

@@ -24,7 +24,9 @@ _HOST = "10.0.0.1"
 class _Conversation(Conversation):
     """Has the server look when something that was asked is due."""
 
-    def __init__(self, now: float, gone_s: float, look_at: Callable[[float], None]) -> None:
+    def __init__(
+        self, now: float, gone_s: float, look_at: Callable[[float, Callable[[], object]], None]
+    ) -> None:
         super().__init__(now, gone_s=gone_s)
         self._look_at = look_at
 
@@ -32,7 +34,7 @@ class _Conversation(Conversation):
         made = super().call(*args, **kwargs)
         until = args[3] if len(args) > 3 else kwargs["until"]
         if until is not None:
-            self._look_at(until)
+            self._look_at(until, lambda: self._asked)
         return made
 
     @property
@@ -149,12 +151,16 @@ class SimRouter(Router):
         far.set_heard = lambda at: setattr(conversation, "heard_at", at)
         if not far.hears:
             wire.watch(far)
-        self._look_at(now + defaults.HELLO_WITHIN_S)
+        self._look_at(now + defaults.HELLO_WITHIN_S, lambda: not peer.role)
         return peer
 
-    def _look_at(self, when: float) -> None:
-        loop = self.process.loop
-        loop.call_at(when + _TICK_S * self.network.world.random.random(), self.look)
+    def _look_at(self, when: float, needed: Callable[[], object]) -> None:
+        at = when + _TICK_S * self.network.world.random.random()
+        self.process.loop.call_at(at, self._look_if, needed)
+
+    def _look_if(self, needed: Callable[[], object]) -> None:
+        if needed():
+            self.look()
 
     # --- the end of a connection
     def cut(self, peer: Peer, reason: str) -> None:
