@@ -45,7 +45,8 @@ class RequestShell(FarmActor[RequestMessage]):
         self._reload()
         if self._job is not None:
             there = self.directory.presence.get(self._job.worker_uuid)
-            self._end_was_read = there is None or not there.online
+            self._reachable = there is not None and there.online
+            self._end_was_read = not self._reachable
         self._arrange()
 
     def on_stop(self) -> None:

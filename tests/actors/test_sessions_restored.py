@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from boruta.domain import defaults
+from boruta.domain.commands import KeptJob
+from boruta.domain.errors import Unreachable
 from boruta.domain.types import Caller, ReqState, Role, UserInfo
 from boruta.store.memory import MemoryStore
-from tests.actors.farm import ADMIN, SimFarm
+from boruta.testing.dryad import FakeDryad
+from tests.actors.farm import ADMIN, LAB, SimFarm
 
 CLIENT = Caller("alice", Role.USER, session=b"x" * 16)  # nobody else comes back with this one
 BOSS = Caller("admin", Role.ADMIN, session=b"y" * 16)
@@ -64,3 +71,19 @@ def test_the_token_of_a_request_that_is_over_binds_nothing() -> None:
     farm.close(bound)
     assert farm.new(by=CLIENT, bound=True, token="t") == bound
     assert farm.system.sessions._holder == {}
+
+
+def test_a_job_is_not_prolonged_after_a_restart_before_its_board_is_back() -> None:
+    old = before()
+    dryad = old.board("b1")
+    held = old.new(by=CLIENT)
+    farm = restarted(old.store)
+    with pytest.raises(Unreachable):
+        farm.call(farm.front.requests(CLIENT).prolong_access(held))
+    assert "out of reach" in farm.info(held).reason
+    agent = FakeDryad(farm.sim, dryad.caps)
+    agent.epoch = dryad.epoch
+    said = replace(agent.registration(), job=KeptJob(held, dryad.epoch.board, 3000.0, 1))
+    farm.call(farm.front.superviser(LAB).register(said, agent))
+    farm.sim.run_until_idle()
+    assert farm.call(farm.front.requests(CLIENT).prolong_access(held)).prolongs_left == 9
