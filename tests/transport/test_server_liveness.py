@@ -43,6 +43,24 @@ def test_a_peer_that_is_silent_for_13_s_is_cut_and_one_that_beats_is_not() -> No
     run(story)
 
 
+def test_each_heartbeat_is_sent_back_however_it_is_written() -> None:
+    async def story() -> None:
+        async with place() as there:
+            with there.raw(role=Role.WORKER) as agent, there.raw() as gone:
+                await agent.hello(role="worker")
+                await gone.hello()
+                plain = {"v": 1, "type": "heartbeat", "body": {}}
+                gone.say(plain)
+                for beat in (plain, plain, {**plain, "body": {"job": {"id": 1, "epoch": 1}}}):
+                    agent.say(beat)
+                gone.close()
+                for _ in range(3):
+                    assert (await agent.recv())["type"] == "heartbeat"
+                assert "body" in await agent.call("ping"), "nothing more came before"
+
+    run(story)
+
+
 def test_silence_while_the_server_was_stopped_does_not_count() -> None:
     async def story() -> None:
         clock = Clock()
