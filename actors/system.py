@@ -21,6 +21,7 @@ from boruta.domain.types import ReqID, WorkerUUID
 log = logging.getLogger("boruta.system")
 RESTARTS = 3  # within RESTARTS_WITHIN_S; then a request ends as FAILED, others wait longer
 RESTARTS_WITHIN_S = 60.0
+SWEPT_A_TURN = 500  # boards told of a sweep in one turn, about 1 ms
 TICK_S = 0.5
 
 
@@ -114,9 +115,19 @@ class System:
 
     def _sweep(self) -> None:
         self.directory.tell_matcher(Sweep())
-        for uuid in tuple(self.directory.workers):
+        self._sweep_some(tuple(self.directory.workers))
+
+    def _sweep_some(self, boards: tuple[WorkerUUID, ...]) -> None:
+        """Tells some of them, and the others in turns of their own: there may be 10,000."""
+        for uuid in boards[:SWEPT_A_TURN]:
             self.directory.tell_worker(uuid, Sweep())
-        self._sweep_later()
+        left = boards[SWEPT_A_TURN:]
+        if self.closing:
+            return
+        if left:
+            self.directory.dispatcher.call_soon(lambda: self._sweep_some(left))
+        else:
+            self._sweep_later()
 
     # --- failures
     def _failed(self, kind: str, key: ReqID | WorkerUUID, error: BaseException) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from actors.directory import Rules
+from actors.messages import Sweep
 from boruta.domain.commands import (
     EndedJob,
     EndSession,
@@ -18,6 +19,7 @@ from boruta.domain.commands import (
     Prepare,
     PutInMaintenance,
 )
+from boruta.domain.defaults import SWEEP_S
 from boruta.domain.errors import (
     BoardLost,
     FailRefused,
@@ -410,3 +412,22 @@ def test_a_board_out_of_reach_is_in_maintenance_at_once_and_hears_of_it_when_it_
     farm.come_back(dryad)
     assert farm.worker("b1").state is WorkerState.MAINTENANCE
     assert dryad.sent(PutInMaintenance)
+
+
+def test_every_board_is_swept_however_many_there_are(
+    farm: SimFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.system.SWEPT_A_TURN", 2)
+    boards = [farm.board(f"b{number}") for number in range(5)]
+    swept: list[str] = []
+    tell = farm.system.directory.tell_worker
+
+    def told(uuid: str, message: object) -> bool:
+        if isinstance(message, Sweep):
+            swept.append(uuid)
+        return tell(uuid, message)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(farm.system.directory, "tell_worker", told)
+    farm.advance(SWEEP_S)
+    farm.advance(SWEEP_S)
+    assert swept == [f"b{number}" for number in range(len(boards))] * 2
