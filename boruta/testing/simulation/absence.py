@@ -57,6 +57,16 @@ class Absence:
                 f"request {row.id} ends with {row.reason_code}, though {machine.name} was there",
             )
 
+    def failed(self, row: RequestRow, job: Job, board: Board) -> None:
+        """A job ends because its board failed: something did fail."""
+        since = (board.runs_since, board.cable.changed_at, self._server.up_since)
+        if max(since) < job.since - FREED_S and board.troubled_at < job.since - FREED_S:
+            self._broken(
+                "5 job time",
+                f"request {row.id} ends with {row.reason_code} ({row.reason}), though nothing has "
+                f"happened to {board.uuid}",
+            )
+
     def prolonged(self, job: Job, board: Board) -> None:
         """A job got a later end: its agent can be told of it."""
         cable, now = board.cable, self._world.now

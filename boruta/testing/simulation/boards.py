@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from boruta.domain.commands import Registered
 from boruta.domain.errors import BadRequest, InfraError, SessionAlive
 from boruta.domain.types import UUID_CAP, Caller, Capabilities, Check, Role
 from boruta.testing.dryad import HOST_KEY
@@ -76,6 +77,7 @@ class SimSessions:
         stubborn = board.inside is not None and board.stubborn < _STUBBORN_MOST
         if stubborn and board.weather.strikes("session_alive"):
             board.stubborn += 1
+            board.troubled_at = board.world.now
             raise SessionAlive("a process of the holder does not die")
         if not self._process.dead:
             board.out()
@@ -145,7 +147,8 @@ class Board(Machine):
         open_key: the public key that opens it now.
         inside: the public key of whoever is in.
         remembered: its disk.
-        watch: told of ``let_in``, ``lease``, ``login`` and ``out`` with the key.
+        watch: told of ``let_in``, ``lease``, ``login``, ``out`` with the key, and of ``stays``: the
+            server has just said that the agent holds no job, and somebody is inside.
     """
 
     def __init__(
@@ -164,6 +167,7 @@ class Board(Machine):
         self.inside: str | None = None
         self.leased_until = 0.0  # what the agent was told last
         self.stubborn = 0  # how often the session inside did not end
+        self.troubled_at = float("-inf")  # when a session last did not end
         self.on_login: Callable[[], None] | None = None
         self.remembered = Remembered()
         self.agent: Agent | None = None
@@ -199,6 +203,7 @@ class Board(Machine):
             servers=[SERVER],
             keys=None,
             insecure=True,
+            on_registered=self._registered,
             make_link=self.link,
         )
         self.connection.open()
@@ -208,6 +213,10 @@ class Board(Machine):
         super().kill()
         self.open_key = self.on_login = None
         self.out()
+
+    def _registered(self, answer: Registered) -> None:
+        if answer.job is None and self.inside is not None and not self.stubborn:
+            self.watch("stays", self, self.inside)
 
     # --- people
     def login(self, key: str) -> bool:

@@ -29,12 +29,16 @@ class Doors:
         self._broken = broken
 
     def watch(self, what: str, board: Board, key: str) -> None:
-        """A key is let in, a lease is on the disk, somebody logs in."""
+        """A key is let in, a lease is on the disk, somebody logs in, or stays."""
         if what == "let_in":
             if board.inside is not None:
                 self._broken(
                     "1 one holder", f"{board.uuid} lets a key in while another's holder is inside"
                 )
+        elif what == "stays":
+            self._broken(
+                "1 one holder", f"{board.uuid} goes on with a session that the server does not know"
+            )
         elif what == "lease":
             job = self._ledger.by_public.get(key)
             if job is not None:

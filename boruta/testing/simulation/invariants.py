@@ -199,6 +199,8 @@ class Invariants:
             job.over_at = self.world.now
             if row.reason_code == "time_up" and self.world.now < job.ends_at - EARLY_S:
                 self._short(job)
+            elif row.reason_code == "board_failed":
+                self.absence.failed(row, job, self.boards[job.row.worker_uuid])
             self.doors.job_over(self.boards[job.row.worker_uuid], job)
         if row.reason_code in ("board_lost", "client_lost"):
             self.absence.given_up(row, None if job is None else self.boards[job.row.worker_uuid])

@@ -138,7 +138,9 @@ class User(Machine):
         self.enter(access)
         left = wanted.hold_s
         while left > 0 and not self.leaving:
-            await asyncio.sleep(min(left, wanted.job_timeout_s * 0.8))
+            pause = min(left, wanted.job_timeout_s * 0.8)
+            self._look_in(access, pause * self.draw())
+            await asyncio.sleep(pause)
             left -= wanted.job_timeout_s * 0.8
             if self.weather.strikes("storms"):
                 await self._storm(req_id)
@@ -158,6 +160,15 @@ class User(Machine):
         self.enter(access)
         await asyncio.sleep(20.0 * self.draw())
         self.enter(access)
+
+    def _look_in(self, access: AccessInfo, after_s: float) -> None:
+        process = self.process
+
+        def look() -> None:
+            if self.process is process and self.runs:
+                self.enter(access)
+
+        self.world.later(after_s, look)
 
     def enter(self, access: AccessInfo) -> bool:
         """Tries to log in to the board, through the server's tunnel."""

@@ -19,13 +19,14 @@ from transport.session import Conversation, Ticks
 
 _TICK_S = 0.5
 _HOST = "10.0.0.1"
+_Due = Callable[[], float | None]  # when something is too late; None: it is not any more
 
 
 class _Conversation(Conversation):
     """Has the server look when something that was asked is due."""
 
     def __init__(
-        self, now: float, gone_s: float, look_at: Callable[[float, Callable[[], object]], None]
+        self, now: float, gone_s: float, look_at: Callable[[float, _Due], None]
     ) -> None:
         super().__init__(now, gone_s=gone_s)
         self._look_at = look_at
@@ -34,8 +35,12 @@ class _Conversation(Conversation):
         made = super().call(*args, **kwargs)
         until = args[3] if len(args) > 3 else kwargs["until"]
         if until is not None:
-            self._look_at(until, lambda: self._asked)
+            self._look_at(until, lambda: self._until(made[0]))
         return made
+
+    def _until(self, number: int) -> float | None:
+        asked = self._asked.get(number)
+        return None if asked is None else asked.until
 
     @property
     def asked(self) -> int:
@@ -151,15 +156,21 @@ class SimRouter(Router):
         far.set_heard = lambda at: setattr(conversation, "heard_at", at)
         if not far.hears:
             wire.watch(far)
-        self._look_at(now + defaults.HELLO_WITHIN_S, lambda: not peer.role)
+        within = defaults.HELLO_WITHIN_S
+        self._look_at(now + within, lambda: None if peer.role else peer.met_at + within)
         return peer
 
-    def _look_at(self, when: float, needed: Callable[[], object]) -> None:
+    def _look_at(self, when: float, due: _Due) -> None:
         at = when + _TICK_S * self.network.world.random.random()
-        self.process.loop.call_at(at, self._look_if, needed)
+        self.process.loop.call_at(at, self._look_if, due)
 
-    def _look_if(self, needed: Callable[[], object]) -> None:
-        if needed():
+    def _look_if(self, due: _Due) -> None:
+        when = due()
+        if when is None:
+            return  # it was answered
+        if when > self._clock():
+            self._look_at(when, due)  # this process stood still meanwhile
+        else:
             self.look()
 
     # --- the end of a connection
