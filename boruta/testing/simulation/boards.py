@@ -218,6 +218,12 @@ class Board(Machine):
         if answer.job is None and self.inside is not None and not self.stubborn:
             self.watch("stays", self, self.inside)
 
+    def report(self) -> None:
+        """The agent finds the board broken."""
+        if self.agent is not None:
+            self.troubled_at = self.world.now
+            self.agent.report("the board is on fire")
+
     # --- people
     def login(self, key: str) -> bool:
         """Whether a holder with this key gets in now."""

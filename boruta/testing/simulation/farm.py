@@ -22,6 +22,7 @@ from boruta.testing.simulation.world import Livelock, World
 
 DAY_S = 86_400.0
 _ROUND_S = 60.0  # how often the admin looks round, and everything is checked
+_REPAIR_S = 400.0
 ARCHS = ("armv7l", "riscv64", "x86_64")
 
 
@@ -107,7 +108,7 @@ class Simulation:
         watch.begin(self.server, {user.name: user for user in self.users})
         self.mischief = Mischief(self)
         self.wants_out: set[WorkerUUID] = set()  # boards that the admin keeps out of service
-        self.stuck: dict[WorkerUUID, int] = {}
+        self.failed_at: dict[WorkerUUID, float] = {}  # when the admin saw that
         self.calm = False
         world.quiet = self.invariants.quiet
         self._begin()
@@ -185,9 +186,19 @@ class Simulation:
                 continue
             if board.state in (WorkerState.FAIL, WorkerState.MAINTENANCE):
                 failed = board.state is WorkerState.FAIL
+                if failed and not self._repaired(uuid):
+                    continue
                 if failed and board.reason_code == "prepare":
                     self._restart_stuck(uuid)
                 self.admin.does(self.admin.enable(uuid, failed))
+
+    def _repaired(self, uuid: WorkerUUID) -> bool:
+        """Whether somebody has gone to a failed board by now; that takes some minutes."""
+        since = self.failed_at.setdefault(uuid, self.world.now)
+        if not self.calm and self.world.now - since < _REPAIR_S:
+            return False
+        del self.failed_at[uuid]
+        return True
 
     def _restart_stuck(self, uuid: WorkerUUID) -> None:
         """Somebody goes to the board and switches it off and on."""

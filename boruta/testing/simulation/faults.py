@@ -24,6 +24,7 @@ class Faults:
         agent_hung: it stands still for up to two minutes.
         agent_caps: it comes back with other capabilities.
         board_flaps: its link goes down and up again, a dozen times.
+        board_faulty: its agent reports that the board is broken.
         server_killed: the server dies and is started again with its store.
         server_lost: the same, and the store is lost.
         server_paused: the server stands still for up to two minutes.
@@ -48,6 +49,7 @@ class Faults:
     agent_hung: float = 0.0
     agent_caps: float = 0.0
     board_flaps: float = 0.0
+    board_faulty: float = 0.0
     server_killed: float = 0.0
     server_lost: float = 0.0
     server_paused: float = 0.0
@@ -75,8 +77,9 @@ class Faults:
         }
         a_day = {
             "cut": 6.0, "cut_one_way": 4.0, "agent_killed": 4.0, "agent_hung": 3.0,
-            "agent_caps": 0.5, "board_flaps": 0.5, "server_killed": 6.0, "server_lost": 0.5,
-            "server_paused": 8.0, "clock_jumps": 3.0, "admin_state": 2.0, "admin_groups": 2.0,
+            "agent_caps": 0.5, "board_flaps": 0.5, "board_faulty": 0.5, "server_killed": 6.0,
+            "server_lost": 0.5, "server_paused": 8.0, "clock_jumps": 3.0, "admin_state": 2.0,
+            "admin_groups": 2.0,
         }
         made = {name: min(1.0, value * rate) for name, value in chances.items()}
         return cls(**made, **{name: value * rate for name, value in a_day.items()})

@@ -30,6 +30,7 @@ class Mischief:
             "agent_hung": self._hang_agent,
             "agent_caps": self._other_caps,
             "board_flaps": self._flap,
+            "board_faulty": self._report,
             "server_killed": lambda: self._kill_server(False),
             "server_lost": lambda: self._kill_server(True),
             "server_paused": self._pause_server,
@@ -45,8 +46,8 @@ class Mischief:
         many = {
             "cut": machines, "cut_one_way": machines, "agent_killed": boards,
             "agent_hung": boards, "agent_caps": boards, "board_flaps": boards,
-            "server_killed": 1, "server_lost": 1, "server_paused": 1, "clock_jumps": 1,
-            "admin_state": boards, "admin_groups": boards,
+            "board_faulty": boards, "server_killed": 1, "server_lost": 1, "server_paused": 1,
+            "clock_jumps": 1, "admin_state": boards, "admin_groups": boards,
         }
         for name, rate in self._weather.rates({k: float(v) for k, v in many.items()}).items():
             self._next(name, rate)
@@ -132,6 +133,13 @@ class Mischief:
         board.caps = Capabilities({UUID_CAP: board.uuid, **caps})
         board.kill()
         self._world.later(5.0 * self._random.random(), board.start)
+        return True
+
+    def _report(self) -> bool:
+        board = self._board()
+        if not board.runs or board.agent is None or board.process is None:
+            return False
+        board.process.loop.call_soon(board.report)
         return True
 
     # --- the server

@@ -133,6 +133,9 @@ class User(Machine):
             self.world.later(200.0 * self.draw(), self.die)
         if self.weather.strikes("client_hung"):
             self.world.later(100.0 * self.draw(), self.hang)
+        if self.weather.strikes("storms"):
+            loop = asyncio.get_running_loop()
+            loop.call_later(300.0 * self.draw(), lambda: loop.create_task(self._storm(req_id)))
         async with asyncio.timeout(wanted.deadline_s + _PATIENCE_S):
             access = await self.requests.acquire_worker(req_id)
         self.enter(access)

@@ -94,7 +94,7 @@ class Queue:
         place = (claimed.priority, claimed.queue_seq)
         for row, ready_at in self.waiting.values():
             ahead = (row.priority, row.queue_seq) < place and ready_at < self._world.now
-            if ahead and self.fits(row, board):
+            if ahead and self.fits(row, board) and not self._early(server, row):
                 self._broken(
                     "4 order",
                     f"{uuid} is given to request {req_id} (priority {place[0]}) while request "
@@ -118,6 +118,8 @@ class Queue:
             there = presence.get(pair[1])
             if full or there is None or not there.online or self.waiting[pair[0]][1] > now:
                 continue
+            if self._jumped and self._early(server, self.waiting[pair[0]][0]):
+                continue
             since = found[pair] = beside.get(pair, now)
             if now - since > IDLE_BESIDE_S:
                 self._broken(
@@ -126,6 +128,10 @@ class Queue:
                     f"for {now - since:.0f} s",
                 )
         self._beside = found
+
+    def _early(self, server: ServerHost, row: RequestRow) -> bool:
+        """Its date, which was here already, is not here yet since the clock was set back."""
+        return self._jumped and row.valid_after > server.dispatcher.utcnow()
 
     def _pair(self) -> None:
         self._changed = False
