@@ -11,9 +11,10 @@ from actors.runtime import Future
 from boruta.domain import waiting
 from boruta.domain.matching import Matching
 from boruta.domain.rows import RequestRow
+from boruta.domain.slices import Sliced
 from boruta.domain.types import Capabilities, Groups, QueueInfo, ReqID, WorkerUUID
 
-ROWS: Final = 128  # explained between two looks at the clock, less than 1 ms
+ROWS: Final = 64  # explained between two looks at the clock, less than 1 ms
 BOARDS: Final = 200  # looked at between two looks at the clock, likewise
 
 
@@ -37,7 +38,7 @@ class Explaining:
         self._reply = reply
         self._found: dict[ReqID, QueueInfo] = {}
         self._boards: dict[WorkerUUID, waiting.Board | None] = {}
-        self._kinds: dict[tuple[Capabilities, Groups], waiting.Standing] = {}
+        self._kinds: dict[object, tuple[waiting.Standing, float | None]] = {}
         self._holds: dict[tuple[Capabilities, Groups], float | None] = {}
         self._standings: dict[tuple[WorkerUUID, ...], waiting.Standing] = {}
         self._now = directory.dispatcher.utcnow()
@@ -54,24 +55,19 @@ class Explaining:
         return True
 
     def _all(self) -> Iterator[None]:
-        kinds, found = self._kinds, self._found
-        for first in range(0, len(self._rows), ROWS):
-            rows = self._rows[first : first + ROWS]
-            standings = []
-            for row in rows:
-                kind = (row.caps, row.owner_groups)
-                boards = kinds.get(kind)
-                if boards is None:
-                    yield from self._judge(kind)
-                    boards = kinds[kind]
-                standings.append(boards)
-            positions = self._matching.queue_positions([row.id for row in rows])
-            for row, position, boards in zip(rows, positions, standings, strict=True):
-                typical_s = self._typical(row)
-                found[row.id] = waiting.why(row, position, boards, typical_s)
-            yield
+        kinds, found, matching = self._kinds, self._found, self._matching
+        for number, row in enumerate(self._rows, 1):
+            asked = (row.caps, row.owner_groups)
+            kind = matching.kind_of(row.id) or asked
+            known = kinds.get(kind)
+            if known is None:
+                boards = yield from self._judge(asked)
+                known = kinds[kind] = boards, self._typical(row)
+            found[row.id] = waiting.why(row, matching.queue_position(row.id), *known)
+            if number % ROWS == 0:
+                yield
 
-    def _judge(self, kind: tuple[Capabilities, Groups]) -> Iterator[None]:
+    def _judge(self, kind: tuple[Capabilities, Groups]) -> Sliced[waiting.Standing]:
         """How the boards stand that fit this kind."""
         directory, known = self._directory, self._boards
         uuids = tuple(self._matching.fitting_workers(*kind))
@@ -87,7 +83,7 @@ class Explaining:
             found = waiting.Standing(fitting, unmet, directory.judging, self._now)
             self._standings[uuids] = found
             yield
-        self._kinds[kind] = found
+        return found
 
     def _typical(self, row: RequestRow) -> float | None:
         """How long requests like this one hold a board."""

@@ -21,11 +21,10 @@ walked instead of workers, which costs a look at each bucket that has requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from boruta.domain.links import Links
-from boruta.domain.pools import Boards, Bucket, Node, Place
+from boruta.domain.pools import Boards, Bucket, Node
 from boruta.domain.types import Capabilities, Groups, Priority, ReqID, WorkerUUID
 from boruta.domain.walk import Pair, Request, Walk, Worker
 
@@ -228,37 +227,10 @@ class Matching:
             return 1 + self._walk.queue.rank(request.place)
         return 1 + sum(bucket.queue.rank(request.place) for bucket in rivals)
 
-    def queue_positions(self, req_ids: Sequence[ReqID]) -> list[int]:
-        """The places of many, as `queue_position` gives each.
-
-        A rank costs two bisections here, since each queue's blocks are counted once for all.
-        """
-        ranks: dict[Bucket | None, tuple[Callable[[Place], int], ...]] = {}
-        counted: dict[int, Callable[[Place], int]] = {}
-        found = []
-        for req_id in req_ids:
-            request = self._requests.get(req_id)
-            if request is None:
-                found.append(0)
-                continue
-            own = ranks.get(request.bucket)
-            if own is None:
-                own = ranks[request.bucket] = tuple(self._ranks(request.bucket, counted))
-            place, position = request.place, 1
-            for rank in own:
-                position += rank(place)
-            found.append(position)
-        return found
-
-    def _ranks(
-        self, bucket: Bucket, counted: dict[int, Callable[[Place], int]]
-    ) -> Iterator[Callable[[Place], int]]:
-        rivals = self._links.rivals(bucket)
-        for queue in [self._walk.queue] if rivals is None else [one.queue for one in rivals]:
-            rank = counted.get(id(queue))
-            if rank is None:
-                rank = counted[id(queue)] = queue.ranks()
-            yield rank
+    def kind_of(self, req_id: ReqID) -> object | None:
+        """What all requests have in common that ask for the same; None for an unknown request."""
+        request = self._requests.get(req_id)
+        return None if request is None else request.bucket
 
     def servable(self, caps: Capabilities, groups: Groups) -> bool:
         """Whether a known worker could ever serve it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final, Generic, Protocol, Self, TypeVar
 
@@ -22,15 +22,18 @@ _BLOCK: Final = 1000  # a longer block is cut in two; adding moves half a block 
 class OrderedKeys(Generic[K]):
     """Keys in order, in blocks.
 
-    Adding and removing cost O(log n + block), the first key O(1), a rank O(n / block).
+    Adding and removing cost O(log n + block), the first key O(1), a rank O(log n); the first rank
+    after a change O(n / block).
     """
 
-    __slots__ = ("_blocks", "_lasts", "_size")
+    __slots__ = ("_before", "_blocks", "_lasts", "_size")
 
     def __init__(self) -> None:
         self._blocks: list[list[K]] = []
         self._lasts: list[K] = []
         self._size = 0
+        # How many keys stand before each block; None if that has changed since it was counted.
+        self._before: list[int] | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -46,6 +49,7 @@ class OrderedKeys(Generic[K]):
     def add(self, key: K) -> None:
         """Puts a key in that is not there yet."""
         self._size += 1
+        self._before = None
         blocks, lasts = self._blocks, self._lasts
         if not blocks:
             blocks.append([key])
@@ -80,6 +84,7 @@ class OrderedKeys(Generic[K]):
             raise KeyError(key)
         del block[place]
         self._size -= 1
+        self._before = None
         if block:
             self._lasts[at] = block[-1]
         else:
@@ -87,17 +92,8 @@ class OrderedKeys(Generic[K]):
 
     def rank(self, key: K) -> int:
         """How many keys are lower."""
+        before = self._before
+        if before is None:
+            before = self._before = [0, *accumulate(map(len, self._blocks))]
         at = bisect_left(self._lasts, key)
-        lower = sum(map(len, self._blocks[:at]))
-        return lower + (bisect_left(self._blocks[at], key) if at < len(self._blocks) else 0)
-
-    def ranks(self) -> Callable[[K], int]:
-        """What tells ranks at O(log n) each, until the keys change."""
-        blocks, lasts = self._blocks, self._lasts
-        before = [0, *accumulate(map(len, blocks))]
-
-        def rank(key: K) -> int:
-            at = bisect_left(lasts, key)
-            return before[at] + (bisect_left(blocks[at], key) if at < len(blocks) else 0)
-
-        return rank
+        return before[at] + (bisect_left(self._blocks[at], key) if at < len(self._blocks) else 0)

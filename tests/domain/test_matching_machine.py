@@ -155,9 +155,9 @@ class MatchingMachine(RuleBasedStateMachine):
         while self.index.advance(100):
             pass
         assert self.index.queue_position(id_) == self.scan.position(id_)
-        every = sorted(self.index._requests)
-        singly = [self.index.queue_position(one) for one in every]
-        assert self.index.queue_positions(every) == singly
+        for one, other in self.scan.requests.items():
+            alike = (other.caps, other.groups) == asked
+            assert (self.index.kind_of(one) is self.index.kind_of(id_)) == alike
         never = [one for one, waiting in self.scan.queue() if not self.scan.fitting(waiting)]
         assert sorted(self.index.unservable()) == sorted(never)
 
