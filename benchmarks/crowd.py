@@ -73,9 +73,7 @@ class Agent:
 
     def beat(self) -> None:
         """Says that it is there."""
-        if self._socket is not None and self._pump is not None:
-            self._socket.send(HEARTBEAT, zmq.NOBLOCK)
-            self._pump.kick()
+        self._send(HEARTBEAT)
 
     def close(self) -> None:
         """Drops the connection."""
@@ -87,8 +85,16 @@ class Agent:
             self._socket = None
 
     def _say(self, message: Message) -> None:
-        if self._socket is not None and self._pump is not None:
-            self._socket.send(encode(message), zmq.NOBLOCK)
+        self._send(encode(message))
+
+    def _send(self, frame: bytes) -> None:
+        if self._socket is None or self._pump is None:
+            return
+        try:
+            self._socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:  # ZeroMQ knows already that the connection is over
+            self.crowd.come_back(self)
+        else:
             self._pump.kick()
 
     def _drain(self) -> bool:
