@@ -99,16 +99,8 @@ class RequestsApi(Asking):
             hashed = request.body_hash(
                 wanted, priority, groups, valid_after, deadline, job_timeout, note, bound
             )
-            twin = directory.store.by_token(name, token)
-            if twin is not None:
-                if twin.body_hash != hashed:
-                    raise TokenConflict(
-                        f"token {token!r} was used for request {twin.id} with another body",
-                        id=twin.id,
-                    )
-                if bound and not twin.state.ended:
-                    self._system.sessions.bind(self._caller, twin.id)
-                return twin.id
+            if (twin := self._twin(name, token, hashed)) is not None:
+                return twin
         policy.check_priority(priority)
         valid_after, deadline = policy.check_times(
             now, valid_after, deadline, rules.default_deadline_s
@@ -121,6 +113,9 @@ class RequestsApi(Asking):
             )
         if (unservable or rules.unservable) == "refuse":
             await self._refuse_unservable(wanted, groups)
+            # The same call, sent again, may have come through meanwhile.
+            if token is not None and (twin := self._twin(name, token, hashed)) is not None:
+                return twin
         # Nothing waits between this and the commit: requests are written in the order of their ids.
         row = RequestRow(
             id=directory.store.next_request(),
@@ -142,11 +137,20 @@ class RequestsApi(Asking):
             bound=bound,
         )
         await self._committed(row)
-        self._system.start_request(row)
-        if bound:
-            self._system.sessions.bind(self._caller, row.id)
-        directory.feed.request("created", row.id, lambda: describe(row, None, directory))
         return row.id
+
+    def _twin(self, name: str, token: str, hashed: bytes) -> ReqID | None:
+        """The request that this very call has made already."""
+        twin = self._directory.store.by_token(name, token)
+        if twin is None:
+            return None
+        if twin.body_hash != hashed:
+            raise TokenConflict(
+                f"token {token!r} was used for request {twin.id} with another body", id=twin.id
+            )
+        if twin.bound and not twin.state.ended:
+            self._system.sessions.bind(self._caller, twin.id)
+        return twin.id
 
     async def _refuse_unservable(self, caps: Capabilities, groups: Groups) -> None:
         missing = await self._ask_matcher(IsServable(caps, groups))
@@ -159,12 +163,18 @@ class RequestsApi(Asking):
             )
 
     async def _committed(self, row: RequestRow) -> None:
-        done = Future(self._directory.dispatcher)
+        directory, done = self._directory, Future(self._directory.dispatcher)
 
         def then(conflict: Conflict | None) -> None:
-            done.set(conflict)
+            # Here and not after the answer: whoever asked may be gone by then, the request is not.
+            if conflict is None:
+                self._system.start_request(row)
+                if row.bound:
+                    self._system.sessions.bind(self._caller, row.id)
+                directory.feed.request("created", row.id, lambda: describe(row, None, directory))
+            done.answer(conflict)
 
-        self._directory.journal.submit((Write(row, 0),), then)
+        directory.journal.submit((Write(row, 0),), then)
         if await done is not None:
             raise StoreUnavailable(f"request {row.id} was refused by the store")
 
@@ -211,14 +221,19 @@ class RequestsApi(Asking):
 
     async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
         waits = [row for row in rows if row.state is ReqState.WAIT]
-        why: dict[ReqID, QueueInfo] = {}
-        if waits:
-            try:
-                why = await self._ask_matcher(ExplainWaiting(waits))
-            except (Restarted, ActorGone):
-                await self._next_turn()  # one that failed is started anew
-                why = await self._ask_matcher(ExplainWaiting(waits))
+        why = await self._why(waits) if waits else {}
         return await self._in_slices(self._described(rows, why))
+
+    async def _why(self, waits: Sequence[RequestRow]) -> Mapping[ReqID, QueueInfo]:
+        for _ in range(2):
+            try:
+                found: Mapping[ReqID, QueueInfo] = await self._ask_matcher(ExplainWaiting(waits))
+                return found
+            except ShuttingDown:
+                raise
+            except Exception:  # whatever it failed at, it is logged there
+                await self._next_turn()  # it is started anew
+        return {}  # what is known of a request is told without it
 
     def _described(
         self, rows: Sequence[RequestRow], why: Mapping[ReqID, QueueInfo]

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import ClassVar, Generic, TypeVar
 
 from actors.directory import Directory
-from actors.messages import Question
+from actors.messages import Once, Question
 from actors.runtime import Deferred, Future, LoopActor
 from boruta.domain.errors import BorutaError, InternalLogicError, NotFoundError
 from boruta.domain.rows import Conflict, Transaction
@@ -42,6 +42,7 @@ class FarmActor(LoopActor, Generic[M]):
         self.key = key
         self._open: list[Future] | None = None
         self._broken: BaseException | None = None
+        self._handling: object = None
 
     def begin(self) -> None:
         """What it does first of all."""
@@ -61,7 +62,9 @@ class FarmActor(LoopActor, Generic[M]):
     def on_receive(self, message: M) -> object:
         """Hands the message on; turns our own errors into answers."""
         if self._broken is not None:
+            self._handling = None  # it was asked: who asked has the error, and may ask again
             raise self._broken
+        self._handling = message
         reply = None
         if isinstance(message, Question):
             reply = Future(self.directory.dispatcher)
@@ -119,7 +122,14 @@ class FarmActor(LoopActor, Generic[M]):
         """Tells the system, which starts the actor anew from the store."""
         self.close_questions(Restarted, f"the {self.kind} {self.key} failed: {exception_value!r}")
         if self.directory.failed is not None and exception_value is not None:
+            self.directory.left[self.key] = self._left_over()
             self.directory.failed(self.kind, self.key, exception_value)
+
+    def _left_over(self) -> list[Once]:
+        """What its successor must hear: it failed at it, or it waits."""
+        queue = self.actor_inbox.queue or ()
+        told = [one for one, reply in zip(*[iter(queue)] * 2, strict=True) if reply is None]
+        return [one for one in (self._handling, *told) if isinstance(one, Once)]
 
 
 def answer(reply: Future | None, value: object = None) -> None:

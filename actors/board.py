@@ -124,14 +124,11 @@ class Board:
         """A job began."""
         self._open_job, self._endpoint = job.request_id, endpoint
 
-    def resume(self, row: WorkerRow) -> None:
-        """After a restart: the session that may be alive, and the tunnel of a job that goes on."""
-        job = self._directory.store.live_job(row.uuid)
-        if job is None:
-            return
-        self._open_job = job.request_id  # also if the board was taken back: A4 is owed still
-        if row.request_id == job.request_id:
-            self._endpoint = Endpoint(job.tunnel_host, job.tunnel_port)
+    def resume(self, job: JobRow) -> Endpoint:
+        """After a restart: the tunnel of a job whose session may be alive, so that A4 is owed."""
+        endpoint = Endpoint(job.tunnel_host, job.tunnel_port)
+        self.lent(job, endpoint)
+        return endpoint
 
     def close_tunnel(self) -> None:
         """Cuts the holder's way to the board."""

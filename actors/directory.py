@@ -13,8 +13,8 @@ import pykka
 from actors.feed import ChangeFeed
 from actors.inboxes import MatcherMessage, RequestMessage, WorkerMessage
 from actors.journal import Journal
-from actors.messages import Gone, PermitGranted
-from actors.runtime import Dispatcher
+from actors.messages import Gone, Once, PermitGranted
+from actors.runtime import Dispatcher, TimerHandle
 from boruta.domain import defaults
 from boruta.domain.holds import Holds
 from boruta.domain.ports import Access, DryadPort, Store
@@ -108,11 +108,14 @@ class Directory:
         self.workers: dict[WorkerUUID, pykka.ActorRef[Any]] = {}
         self.matcher: pykka.ActorRef[Any] | None = None
         self.failed: Callable[[str, ReqID | WorkerUUID, BaseException], None] | None = None
+        # For those that failed and are started anew; a turn later, mostly, this is empty again.
+        self.left: dict[ReqID | WorkerUUID, list[Once]] = {}
         self.ended: deque[ReqID] = deque()
         self.live: Counter[str] = Counter()  # live requests by owner
         self.waiting_acquires: Counter[str] = Counter()  # by key
         self.unbind: Callable[[ReqID], None] | None = None
         self.undeliverable = 0
+        self.next_tick: tuple[TimerHandle, float] | None = None  # and when it is due
         self.started_at = self.awoke_at = dispatcher.now()
         self.known_at_start = frozenset(row.uuid for row in store.workers())
         self.ever_registered = bool(self.known_at_start)
@@ -125,24 +128,29 @@ class Directory:
     def tell_worker(self, uuid: WorkerUUID, message: WorkerMessage) -> bool:
         """Tells the worker, if there is one."""
         ref = self.workers.get(uuid)
-        return ref is not None and self._tell(ref, message)
+        return ref is not None and self._tell(ref, message, uuid)
 
     def tell_request(
         self, req_id: ReqID, message: RequestMessage, sender: tuple[WorkerUUID, int] | None = None
     ) -> bool:
         """Tells the request; a `sender` (uuid, epoch) hears `Gone` if there is none."""
         ref = self.requests.get(req_id)
-        if ref is not None and self._tell(ref, message):
+        if ref is not None and self._tell(ref, message, req_id):
             return True
         if sender is not None:
             uuid, epoch = sender
             self.tell_worker(uuid, Gone(req_id, epoch))
         return False
 
-    def _tell(self, ref: pykka.ActorRef[Any], message: object) -> bool:
+    def _tell(
+        self, ref: pykka.ActorRef[Any], message: object, key: ReqID | WorkerUUID | None = None
+    ) -> bool:
         try:
             ref.tell(message)
         except pykka.ActorDeadError:
+            if key is not None and key in self.left and isinstance(message, Once):
+                self.left[key].append(message)
+                return True
             self.undeliverable += 1
             return False
         return True
@@ -182,7 +190,12 @@ class Directory:
     @property
     def ran_for(self) -> float:
         """Seconds since this process last stood still; silence before that counts not (A7)."""
-        return self.dispatcher.now() - self.awoke_at
+        now = self.dispatcher.now()
+        if self.next_tick is not None:
+            timer, due = self.next_tick
+            if not timer.done and now - due > defaults.SLEEP_GAP_S:
+                return 0.0  # it has just awoken: another timer was due before the tick
+        return now - self.awoke_at
 
     def start_left(self, grace_s: float) -> float:
         """What is left of the seconds that agents and clients have after a start.

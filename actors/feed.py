@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
 from boruta.domain.types import ReqID, ReqInfo, WorkerInfo, WorkerUUID
+
+log: Final = logging.getLogger("boruta.feed")
 
 
 class _News:
@@ -103,8 +106,11 @@ class ChangeFeed:
         self._kept.append(news)
         if self._watchers:
             for watcher in tuple(self._watchers):
-                if watcher.wants(news):
-                    watcher.deliver(news.change(self._life))
+                try:
+                    if watcher.wants(news):
+                        watcher.deliver(news.change(self._life))
+                except Exception:  # whoever watches must not stop those who work
+                    log.exception("news_not_delivered kind=%s about=%s", kind, about)
 
     def subscribe(
         self,

@@ -104,10 +104,10 @@ class _BoundedFeed:
         count = self._counts.get(self._name, 0)
         if count >= defaults.SUBSCRIPTIONS_A_KEY:
             raise Busy(f"{self._name} has {count} subscriptions, which is the limit; end one first")
-        self._counts[self._name] = count + 1
         seq, subscription = self._feed.subscribe(
             deliver, kinds=kinds, requests=requests, workers=workers, after_seq=after_seq
         )
+        self._counts[self._name] = self._counts.get(self._name, 0) + 1
         return seq, _Counted(subscription, self._name, self._counts)
 
 

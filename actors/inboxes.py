@@ -21,6 +21,7 @@ from actors.messages import (
     IsServable,
     LinkLost,
     Match,
+    OfferAgain,
     PermitGranted,
     Prolong,
     Register,
@@ -87,6 +88,7 @@ WorkerMessage: TypeAlias = (
     | Answered
     | WorkerDue
     | PermitGranted
+    | OfferAgain
     | Gone
     | Sweep
     | Describe

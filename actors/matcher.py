@@ -61,9 +61,7 @@ class MatcherActor(FarmActor[MatcherMessage]):
             case RequestReady(request=row):
                 self._ready_again(row)
             case RequestLeft(id=req_id):
-                self._ready.pop(req_id, None)
-                self._asked.pop(req_id, None)
-                self._matching.request_gone(req_id)
+                self._forget(req_id)
             case WorkerKnown(worker=row):
                 self.directory.ever_registered = True
                 self._matching.worker_known(row.uuid, row.caps.without_uuid(), row.groups)
@@ -132,20 +130,26 @@ class MatcherActor(FarmActor[MatcherMessage]):
 
     def _put_back(self, req_id: ReqID) -> None:
         self._asked.pop(req_id, None)
-        if req_id in self._ready:
+        if req_id not in self._ready:
+            return
+        row = self.directory.store.request(req_id)
+        if row is not None and row.state is ReqState.WAIT:
             self._matching.refused(req_id)
+        else:
+            # Its actor has not told, or did not live to: offered again, it would be refused again.
+            self._forget(req_id)
+
+    def _forget(self, req_id: ReqID) -> None:
+        self._ready.pop(req_id, None)
+        self._asked.pop(req_id, None)
+        self._matching.request_gone(req_id)
 
     def _sweep(self) -> None:
         """Offers again what was offered to nobody alive (SAFETY, A6)."""
         before = self.directory.dispatcher.now() - defaults.SWEEP_S
         for req_id, (_, _, since) in tuple(self._asked.items()):
-            if since > before:
-                continue
-            row = self.directory.store.request(req_id)
-            if row is not None and row.state is ReqState.WAIT:
+            if since <= before:
                 self._put_back(req_id)
-            else:
-                self._asked.pop(req_id, None)
 
     def _invalidate(self) -> None:
         for row in tuple(self._ready.values()):

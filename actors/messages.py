@@ -32,9 +32,18 @@ class Question:
     __slots__ = ()
 
 
+class Once:
+    """A message that nobody tells again: one that meets an actor which fails is kept.
+
+    Others are made good by what a restarted actor reads in the store.
+    """
+
+    __slots__ = ()
+
+
 # --- to a request
 @dataclass(frozen=True, slots=True)
-class Close(Question):
+class Close(Question, Once):
     """End the request; `code` is the reason if it is not the caller's wish."""
 
     by: Caller = LOCAL
@@ -212,7 +221,7 @@ class Register(Question):
 
 
 @dataclass(frozen=True, slots=True)
-class LinkLost:
+class LinkLost(Once):
     """The connection `port` is gone."""
 
     port: DryadPort
@@ -261,7 +270,7 @@ class SetGroups(Question):
 
 
 @dataclass(frozen=True, slots=True)
-class SetFail(Question):
+class SetFail(Question, Once):
     """The agent reports a failure."""
 
     reason: str
@@ -302,6 +311,11 @@ class PermitGranted:
     """The worker may be prepared now."""
 
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAgain:
+    """The matcher is a new one: say again whether you may be lent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from actors.messages import (
 )
 from actors.request_shell import RequestShell
 from actors.runtime import Future
-from boruta.domain import defaults, policy, request
+from boruta.domain import defaults, policy, request, returning
 from boruta.domain.commands import KeptJob
 from boruta.domain.errors import BorutaError, Busy, TimedOut, Unreachable
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
@@ -34,6 +34,21 @@ from boruta.domain.types import Caller, ReqInfo, ReqState
 
 class RequestActor(RequestShell):
     """One request: a timer while it is not valid yet, a place in the queue, a board, an end."""
+
+    def begin(self) -> None:
+        """Goes on from the row; tells what a predecessor may not have lived to tell (A5)."""
+        super().begin()
+        job = self._job
+        if self._row.state is not ReqState.INPROGRESS or job is None:
+            return
+        self.directory.tell_matcher(RequestLeft(self._id))
+        board = self.directory.store.worker(job.worker_uuid)
+        if board is None or (board.request_id, board.board_epoch) != (self._id, job.board_epoch):
+            code, reason = returning.why_taken_back(board)
+            over = request.out_of_time(self._row, job, self._now)
+            self._end(over or self._ended(ReqEvent.WORKER_FAILED, code, reason))
+        else:
+            self.directory.tell_worker(job.worker_uuid, TellEnd(job))
 
     def on_message(self, message: RequestMessage, reply: Future | None) -> object:
         """Turns a message into an event of the request's life."""
@@ -182,6 +197,8 @@ class RequestActor(RequestShell):
         now = self.directory.store.request(self._id)
         if now is None or now.rev != row.rev or now.state is not ReqState.INPROGRESS:
             return  # the sweep of the worker finds what became of it
+        if self._row.rev == row.rev:
+            return  # it was told, and the worker is a new one that cannot know
         self._row, self._job, self._reachable, self._end_was_read = row, job, True, False
         self.directory.tell_matcher(RequestLeft(self._id))
         self._arrange()

@@ -7,7 +7,16 @@ from collections.abc import Callable
 
 from actors.directory import Directory, Rules
 from actors.matcher import MatcherActor
-from actors.messages import Match, RequestReady, Sweep, WorkerKnown
+from actors.messages import (
+    Match,
+    OfferAgain,
+    Release,
+    RequestLeft,
+    RequestReady,
+    Sweep,
+    WorkerForgotten,
+    WorkerKnown,
+)
 from actors.request import RequestActor
 from actors.runtime import Dispatcher, TimerHandle
 from actors.sessions import Sessions
@@ -94,6 +103,7 @@ class System:
             self.directory.awoke_at = now
             log.warning("stood_still seconds=%.1f: silence before now does not count", gap)
         self._tick_timer = self.directory.dispatcher.call_later(TICK_S, self._tick)
+        self.directory.next_tick = (self._tick_timer, now + TICK_S)
 
     def start_request(self, row: RequestRow) -> None:
         """Starts the actor of a request whose row is committed."""
@@ -140,41 +150,73 @@ class System:
     def _restart(self, kind: str, key: ReqID | WorkerUUID, error: BaseException) -> None:
         if self.closing:
             return
-        directory, now = self.directory, self.directory.dispatcher.now()
+        now = self.directory.dispatcher.now()
         recent = [at for at in self._failures.get(key, []) if now - at < RESTARTS_WITHIN_S]
         self._failures[key] = [*recent, now]
         often = len(recent) >= RESTARTS
+        wait_s = defaults.BACKOFF_S[1] if often else 0.0
         if kind == "request" and isinstance(key, int):
-            row = directory.store.request(key)
-            directory.requests.pop(key, None)
-            if row is None or row.state.ended:
-                return
-            if often:
-                self._give_up(row, error)
-            else:
-                directory.requests[key] = directory.dispatcher.start(RequestActor, directory, key)
+            self._restart_request(key, error, often)
         elif kind == "matcher":
-            self._restart_matcher()
-        elif often:
-            directory.dispatcher.call_later(
-                defaults.BACKOFF_S[1], lambda: self._start_worker(str(key))
-            )
+            self._later(wait_s, self._restart_matcher)
         else:
-            self._start_worker(str(key))
+            self._later(wait_s, lambda: self._restart_worker(str(key)))
 
-    def _give_up(self, row: RequestRow, error: BaseException) -> None:
-        """The request's actor fails again and again: it ends, its board goes back by the sweep."""
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        if seconds:
+            dispatcher = self.directory.dispatcher
+            dispatcher.call_later(seconds, lambda: None if self.closing else what())
+        else:
+            what()
+
+    def _restart_request(self, key: ReqID, error: BaseException, often: bool) -> None:
+        directory = self.directory
+        row, left = directory.store.request(key), directory.left.pop(key, [])
+        if row is not None and not row.state.ended and not often:
+            directory.requests[key] = directory.dispatcher.start(RequestActor, directory, key)
+            for message in left:
+                directory.requests[key].tell(message)
+            return
+        self._failures.pop(key, None)
+        if row is not None and not row.state.ended:
+            row = self._give_up(row, error)
+        if row is not None and key in directory.requests:  # else it had told everybody
+            self._tell_end(row)
+
+    def _give_up(self, row: RequestRow, error: BaseException) -> RequestRow:
+        """The request's actor fails again and again: it ends."""
         now = self.directory.dispatcher.utcnow()
         reason = f"Boruta failed: {type(error).__name__}: {error}"
         failed = request.ended(row, ReqEvent.BROKEN, now, "internal", reason)
         self.directory.journal.submit((Write(failed, row.rev),), lambda _: None)
-        job = self.directory.store.job(row.id)
-        self.directory.request_ended(failed)
-        limits = self.directory.rules.limits
-        self.directory.feed.request("ended", row.id, lambda: request.info(failed, job, limits))
+        return failed
+
+    def _tell_end(self, row: RequestRow) -> None:
+        """What an actor tells whose request has ended, and this one did not live to tell."""
+        directory, job = self.directory, self.directory.store.job(row.id)
+        directory.tell_matcher(RequestLeft(row.id))
+        if job is not None:
+            told = Release(row.id, job.board_epoch, row.reason_code, row.reason)
+            directory.tell_worker(job.worker_uuid, told)
+        limits = directory.rules.limits
+        directory.feed.request("ended", row.id, lambda: request.info(row, job, limits))
+        directory.request_ended(row)
+
+    def _restart_worker(self, uuid: WorkerUUID) -> None:
+        directory = self.directory
+        left = directory.left.pop(uuid, [])
+        if directory.store.worker(uuid) is None:  # it was removed, or never written
+            directory.workers.pop(uuid, None)
+            directory.presence.pop(uuid, None)
+            directory.tell_matcher(WorkerForgotten(uuid))
+            return
+        self._start_worker(uuid)
+        for message in left:
+            directory.workers[uuid].tell(message)
 
     def _restart_matcher(self) -> None:
         directory = self.directory
+        directory.left.pop("matcher", None)
         directory.matcher = directory.dispatcher.start(MatcherActor, directory)
         for board in directory.store.workers():
             directory.tell_matcher(WorkerKnown(board))
@@ -182,11 +224,9 @@ class System:
         for row in directory.store.requests():
             if request.ready(row, now):
                 directory.tell_matcher(RequestReady(row))
-        # What each worker may do, it says itself: its offer went with the old matcher.
+        # Whether it may be lent, each worker says itself: its offer went with the old matcher.
         for uuid in tuple(directory.workers):
-            ref = directory.workers.pop(uuid)
-            ref.stop(block=False)
-            self._start_worker(uuid)
+            directory.tell_worker(uuid, OfferAgain())
 
     def stop(self) -> None:
         """Stops every actor, in order; no message of ours stops a host's actor."""

@@ -9,12 +9,12 @@ from actors.inboxes import WorkerMessage
 from actors.messages import (
     Answered,
     Assign,
-    Assigned,
     AssignRefused,
     Deregister,
     Describe,
     Gone,
     LinkLost,
+    OfferAgain,
     PermitGranted,
     Register,
     Release,
@@ -26,7 +26,6 @@ from actors.messages import (
     TellEnd,
     WorkerDue,
     WorkerForgotten,
-    WorkerGone,
     WorkerReach,
 )
 from actors.runtime import Future
@@ -35,7 +34,7 @@ from boruta.domain import defaults, policy, request, returning, worker
 from boruta.domain.commands import Checks, CommandReply, Healthcheck, Registered
 from boruta.domain.errors import BorutaError, InternalLogicError, StaleEpoch, Unreachable
 from boruta.domain.ports import Endpoint
-from boruta.domain.rows import Conflict, JobRow, Remove, RequestRow, WorkerRow, Write
+from boruta.domain.rows import Conflict, Remove, RequestRow, WorkerRow, Write
 from boruta.domain.types import ReqState, WorkerState
 
 
@@ -80,6 +79,9 @@ class WorkerActor(WorkerShell):
                 self._due(what, epoch)
             case PermitGranted(epoch=epoch):
                 self._permitted(epoch)
+            case OfferAgain():
+                self._offered = False
+                self._sync_offer()
             case Sweep():
                 self._sweep()
             case _:
@@ -157,22 +159,11 @@ class WorkerActor(WorkerShell):
                 return
             self._row, self._refusals, self._offered = mine, 0, False
             self._board.lent(job, endpoint)
-            self._board.tell_lease(job)
-            try:
-                self.directory.access.open(endpoint, mine.ssh_address, label=str(wanted.id))
-            except BorutaError as error:
-                self._assigned(held, job)
-                self._tell_holder(mine, WorkerGone(job.board_epoch, "internal", str(error)))
-                return
-            self._assigned(held, job)
+            self._lend(endpoint, mine, held, job)
             self._news("state")
 
         # One transaction (SAFETY, A1): if any row moved, nothing happened.
         self.commit((Write(held, wanted.rev), Write(mine, row.rev), Write(job, 0)), then)
-
-    def _assigned(self, held: RequestRow, job: JobRow) -> None:
-        sender = (self._uuid, job.board_epoch)
-        self.directory.tell_request(held.id, Assigned(held, job), sender)
 
     def _reserve(self) -> Endpoint | None:
         try:

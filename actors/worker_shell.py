@@ -11,11 +11,19 @@ from actors.base import FarmActor, answer, fail
 from actors.board import Board
 from actors.directory import Directory, Presence
 from actors.inboxes import WorkerMessage
-from actors.messages import WorkerGone, WorkerKnown, WorkerOffered, WorkerReach, WorkerWithdrawn
+from actors.messages import (
+    Assigned,
+    WorkerGone,
+    WorkerKnown,
+    WorkerOffered,
+    WorkerReach,
+    WorkerWithdrawn,
+)
 from actors.runtime import Future
-from boruta.domain import defaults, worker
-from boruta.domain.errors import InternalLogicError, NotFoundError
-from boruta.domain.rows import Conflict, JobRow, WorkerRow, Write
+from boruta.domain import defaults, returning, worker
+from boruta.domain.errors import BorutaError, InternalLogicError, NotFoundError
+from boruta.domain.ports import Endpoint
+from boruta.domain.rows import Conflict, JobRow, RequestRow, WorkerRow, Write
 from boruta.domain.types import WorkerInfo, WorkerState, WorkerUUID
 
 
@@ -36,18 +44,50 @@ class WorkerShell(FarmActor[WorkerMessage]):
 
     def begin(self) -> None:
         """Starts from the row in the store, never from a predecessor's memory (A5)."""
-        self._row = self.directory.store.worker(self._uuid)
-        if self._row is None:
+        row = self._row = self.directory.store.worker(self._uuid)
+        self.directory.give_back_permit(self._uuid)
+        if row is None:
             return
-        self.directory.tell_matcher(WorkerKnown(self._row))
-        self._board.resume(self._row)
-        if self._row.state is WorkerState.RUN and not self._presence.online:
+        self.directory.tell_matcher(WorkerKnown(row))
+        job = self.directory.store.live_job(self._uuid)
+        if job is not None:
+            self._resume(row, job)
+        if row.state is WorkerState.RUN and not self._presence.online:
             # After a start the agents need longer: all of them come back at once (SAFETY, B6).
             left = self.directory.start_left(defaults.START_GRACE_S)
             grace = max(self.directory.rules.grace_s, left)
-            self._board.later("grace", grace, self._row.board_epoch)
-        self._owe(None, self._row)
+            self._board.later("grace", grace, row.board_epoch)
+        if row.state in (WorkerState.PREPARE, WorkerState.BUSY) and self._presence.online:
+            self._change(worker.retried(row), None)  # what a predecessor has sent is not waited for
+        else:
+            self._owe(None, row)
+        self._check_later()
         self._sync_offer()
+
+    def _resume(self, row: WorkerRow, job: JobRow) -> None:
+        """What a predecessor committed of this job, it may not have lived to tell."""
+        endpoint = self._board.resume(job)
+        if (row.request_id, row.board_epoch) != (job.request_id, job.board_epoch):
+            self._board.close_tunnel()
+            gone = WorkerGone(job.board_epoch, *returning.why_taken_back(row))
+            self.directory.tell_request(job.request_id, gone)
+            return
+        held = self.directory.store.request(job.request_id)
+        if held is not None:
+            self._lend(endpoint, row, held, job)
+
+    def _lend(self, endpoint: Endpoint, row: WorkerRow, held: RequestRow, job: JobRow) -> None:
+        """Tells of a job that is committed: the agent, the tunnel, the request. May be repeated."""
+        self._board.tell_lease(job)
+        lost = None
+        try:
+            self.directory.access.open(endpoint, row.ssh_address, label=str(held.id))
+        except (BorutaError, OSError) as error:
+            lost = WorkerGone(job.board_epoch, "internal", f"no tunnel to its board: {error}")
+        sender = (self._uuid, job.board_epoch)
+        self.directory.tell_request(held.id, Assigned(held, job), sender)
+        if lost is not None:
+            self._tell_holder(row, lost)
 
     def on_stop(self) -> None:
         """No timer outlives it, nobody waits for it."""
@@ -130,12 +170,8 @@ class WorkerShell(FarmActor[WorkerMessage]):
             if not self._presence.online:
                 # Nobody is there to be told: it hears of it when it comes back (SAFETY, A4).
                 self._board.later("maintenance", 0.0, row.board_epoch)
-        elif (
-            row.state is WorkerState.FAIL
-            and old is not None
-            and (old.state is not row.state or self._board.owes_end)
-        ):
-            self._board.order_end(row, row.reason)
+        elif row.state is WorkerState.FAIL:
+            self._board.order_end(row, row.reason)  # if a session may be alive
 
     def _sync_offer(self) -> None:
         may = self._may_be_lent() and not self._board.has_timer("assign_again")

@@ -135,7 +135,10 @@ class Access(Protocol):
         ...
 
     def open(self, endpoint: Endpoint, target: str, *, label: str) -> None:
-        """Forwards to `target` (host:port) from now on."""
+        """Forwards to `target` (host:port) from now on.
+
+        One that is open stays as it is; one of an earlier life of the server is reserved again.
+        """
         ...
 
     def close(self, endpoint: Endpoint) -> None:

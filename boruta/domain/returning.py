@@ -87,6 +87,22 @@ def registered(
     return replace(back, row=back.row._replace(rev=row.rev + 1))
 
 
+def why_taken_back(row: WorkerRow | None) -> tuple[str, str]:
+    """Reason code and reason of a job whose board is not its own any more, as the board tells it.
+
+    For whoever was not told when that happened.
+    """
+    if row is None:
+        return "board_lost", "its worker was deregistered"
+    match row.state:
+        case WorkerState.BUSY | WorkerState.MAINTENANCE:
+            return "maintenance", row.reason or "put in maintenance"
+        case WorkerState.FAIL if row.reason_code != "lost":
+            return "board_failed", row.reason
+        case _:
+            return "board_lost", "its worker was lost: " + (row.reason or "it was taken back")
+
+
 def _returned(
     known: WorkerRow,
     row: WorkerRow,

@@ -22,8 +22,8 @@ from boruta.domain.types import ReqID, WorkerUUID
 class MemoryStore:
     """The `Store` port over dicts, with the rules of the real one: compare, then set all.
 
-    Beside the revisions it refuses a second live job on a board, as the database's unique index
-    does (SAFETY, D).
+    Beside the revisions it refuses a second live job on a board and a second request with a token,
+    as the database's unique indexes do (SAFETY, D).
     """
 
     survives = False
@@ -76,6 +76,10 @@ class MemoryStore:
             there = self._tables[kind].get(key)
             if (0 if there is None else there.rev) != change.was:
                 return Conflict(kind, key, there)
+            if isinstance(row, RequestRow) and row.token is not None:
+                twin = self._tokens.get((row.owner_name, row.token), row.id)
+                if twin != row.id:
+                    return Conflict(RequestRow, row.id, self._requests.get(twin))
             if isinstance(row, JobRow) and row.ended_at is None:
                 other = self._live_jobs.get(row.worker_uuid)
                 if other is not None and other != row.request_id:

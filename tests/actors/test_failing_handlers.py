@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ class Day:
         if job is not None:
             left = KeptJob(held, job.board_epoch, 900.0, job.end_rev)
             said = dryad.registration()
-            said = type(said)(said.caps, said.ssh_address, said.epoch, said.session, job=left)
+            said = replace(said, job=left)
             self.does(farm.front.superviser(ADMIN).register(said, dryad))
         farm.advance(20)
         self.does(boss.set_groups("b1", ["lab"]))
@@ -124,7 +125,8 @@ def test_a_method_that_fails_once_costs_at_most_a_request(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: type[Any], name: str
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    real, failed = getattr(kind, name), []
+    real = getattr(kind, name)
+    failed: list[str] = []
 
     def fails(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not failed:

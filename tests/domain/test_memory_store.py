@@ -77,3 +77,12 @@ def test_a_token_finds_its_request_while_that_is_kept() -> None:
     assert store.by_token("other", "t") is None
     store.commit((Remove(RequestRow, row.id, 1),))
     assert store.by_token("ci", "t") is None
+
+
+def test_a_second_request_with_a_token_is_refused() -> None:
+    store = MemoryStore()
+    row = a_request(store, token="t")
+    twin = row._replace(id=store.next_request())
+    assert store.commit((Write(twin, 0),)) == Conflict(RequestRow, twin.id, row)
+    assert store.commit((Write(twin._replace(owner_name="another"), 0),)) is None
+    assert store.commit((Write(row._replace(rev=2), 1),)) is None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from boruta.domain.defaults import TUNNEL_CONNECTIONS
-from boruta.domain.errors import BadAddress, Busy, InternalLogicError
+from boruta.domain.errors import BadAddress, Busy
 from boruta.domain.ports import Endpoint
 from transport.tunnels.bridge import Bridge, How, SockAddr, reset
 from transport.tunnels.pump import Pipes
@@ -99,7 +99,7 @@ class Tunnel:
         """Leads to `target` from now on."""
         board = address(target)
         if self._board is not None:
-            raise InternalLogicError(f"the tunnel of {self._label} is open already")
+            return
         self._board, self._target, self._label = board, target, label
 
     def close(self) -> None:
@@ -215,6 +215,7 @@ class Tunnels:
         """Forwards to `target` (IP:PORT) from now on.
 
         An endpoint that is not reserved is of an earlier life of this server: it is taken again.
+        One that is open stays as it is.
 
         Raises:
             BadAddress: `target` is not an address and a port. Connections stay refused.

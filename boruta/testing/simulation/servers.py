@@ -89,10 +89,9 @@ class SimAccess:
         return endpoint
 
     def open(self, endpoint: Endpoint, target: str, *, label: str) -> None:
-        """Leads to `target` from now on."""
-        if endpoint not in self.reserved:
-            raise AssertionError(f"{endpoint} was opened and is not reserved")
-        self.opened[endpoint] = target
+        """Leads to `target` from now on; one of an earlier life is reserved again."""
+        self.reserved.add(endpoint)
+        self.opened.setdefault(endpoint, target)
 
     def close(self, endpoint: Endpoint) -> None:
         """Gives the port back."""
