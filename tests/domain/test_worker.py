@@ -137,6 +137,36 @@ def test_a_job_that_the_agent_ended_by_its_clock_is_time_up() -> None:
     assert (back.row.state, back.job_over) == (WorkerState.PREPARE, "time_up")
 
 
+def test_the_end_of_an_earlier_job_is_not_that_of_this_one() -> None:
+    back = returned(lent(), said(ended=EndedJob(6, 3, "time_up")))
+    assert (back.keeps_job, back.job_over) == (True, "")
+    assert back.row.state is WorkerState.RUN
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"job": KeptJob(7, 4, 100.0, 1)},
+        {"ended": EndedJob(7, 4, "time_up")},
+        {"epoch": Epoch(2, 3)},
+        {"epoch": Epoch(2, 9)},
+    ],
+    ids=["a-job", "an-ended-job", "an-older-key", "a-newer-key"],
+)
+def test_an_idle_board_that_is_not_as_it_was_left_is_prepared_anew(what: dict[str, object]) -> None:
+    back = returned(board(WorkerState.IDLE), said(**what))
+    assert back.row.state is WorkerState.PREPARE
+    assert back.row.prepared_key == ""
+
+
+@pytest.mark.parametrize("state", list(WorkerState))
+def test_no_board_epoch_comes_again_whatever_the_store_has_forgotten(state: WorkerState) -> None:
+    back = returned(board(state), said(epoch=Epoch(2, 9), session=b"another"))
+    assert back.row.board_epoch >= 9
+    orders = (WorkerState.PREPARE, WorkerState.BUSY)
+    assert back.row.state not in orders or back.row.board_epoch == 10
+
+
 def test_changed_caps_lead_to_maintenance_and_end_the_job() -> None:
     back = returned(lent(), said(caps=Capabilities(UUID="b1", arch="riscv64")))
     assert (back.row.state, back.job_over) == (WorkerState.BUSY, "maintenance")
