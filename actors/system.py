@@ -61,6 +61,7 @@ class System:
         self.directory.failed = self._failed
         self.sessions = Sessions(self.directory)
         self.closing = False
+        self.matcher_rests = False  # it failed again and again, and is started anew in a while
         self._failures: dict[ReqID | WorkerUUID, list[float]] = {}
         self._sweep_timer: TimerHandle | None = None
         self._tick_timer: TimerHandle | None = None
@@ -158,6 +159,7 @@ class System:
         if kind == "request" and isinstance(key, int):
             self._restart_request(key, error, often)
         elif kind == "matcher":
+            self.matcher_rests = often
             self._later(wait_s, self._restart_matcher)
         else:
             self._later(wait_s, lambda: self._restart_worker(str(key)))
@@ -217,6 +219,7 @@ class System:
     def _restart_matcher(self) -> None:
         directory = self.directory
         directory.left.pop("matcher", None)
+        self.matcher_rests = False
         directory.matcher = directory.dispatcher.start(MatcherActor, directory)
         for board in directory.store.workers():
             directory.tell_matcher(WorkerKnown(board))

@@ -125,8 +125,9 @@ class Engine:
 
         A matcher that failed is started anew in the next turn, so this is to be asked between two.
         """
-        matcher = self.system.directory.matcher
-        return not self.system.closing and matcher is not None and not matcher.is_alive()
+        system, matcher = self.system, self.system.directory.matcher
+        expected = system.closing or system.matcher_rests
+        return not expected and matcher is not None and not matcher.is_alive()
 
     async def stop(self, reason: str = "the server is stopping", grace_s: float = 1.0) -> None:
         """Tells the peers, then closes everything; idempotent."""

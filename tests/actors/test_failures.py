@@ -236,10 +236,12 @@ def test_a_matcher_that_fails_again_and_again_rests_and_the_lists_are_told_witho
     req_id = farm.new()
     farm.advance(30)
     assert len(starts) == 3
+    assert farm.system.matcher_rests
     assert farm.state(req_id) is ReqState.WAIT
     monkeypatch.setattr(MatcherActor, "_ready_again", real)
     farm.advance(61)
     assert farm.state(req_id) is ReqState.INPROGRESS
+    assert not farm.system.matcher_rests
 
 
 def test_a_new_matcher_disturbs_no_board_that_is_being_prepared(
