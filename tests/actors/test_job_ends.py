@@ -8,16 +8,18 @@ from typing import Final
 
 import pytest
 
+from actors.messages import Answered
 from boruta.domain.commands import (
     Command,
     EndedJob,
     EndSession,
     KeptJob,
     Prepare,
+    PrepareDone,
     PutInMaintenance,
 )
 from boruta.domain.defaults import END_SESSION_WITHIN_S
-from boruta.domain.errors import SessionAlive
+from boruta.domain.errors import SessionAlive, StaleEpoch, TimedOut
 from boruta.domain.ports import Endpoint
 from boruta.domain.types import Capabilities, ReqState, WorkerState
 from boruta.testing.dryad import FakeDryad, Manner, OnReply
@@ -210,11 +212,16 @@ def test_an_answer_about_an_earlier_key_says_nothing_about_this_one(farm: SimFar
     dryad, req_id = held(farm)
     dryad.manners["prepare"] = Manner(delay_s=20.0)
     farm.close(req_id)
-    farm.advance(5)
-    farm.set_state("b1", WorkerState.MAINTENANCE)
-    farm.advance(5)
-    farm.set_state("b1", WorkerState.IDLE)  # another prepare, under a newer epoch
-    farm.advance(12)  # the answer to the first one has come
+    before = farm.store.job(req_id)
+    assert before is not None
+    for late in (PrepareDone("somebody", ()), TimedOut("too late"), StaleEpoch("older")):
+        farm.system.directory.tell_worker("b1", Answered(before.board_epoch, "prepare", late))
+        farm.sim.run_until_idle()
     assert farm.worker("b1").state is WorkerState.PREPARE
-    farm.advance(10)
-    assert farm.worker("b1").state is WorkerState.IDLE
+    assert farm.worker("b1").reason == ""
+    assert len(dryad.sent(Prepare)) == 1
+    farm.advance(21)
+    worker = farm.store.worker("b1")
+    assert worker is not None
+    assert (worker.state, worker.username) == (WorkerState.IDLE, dryad.username)
+    assert worker.prepared_key.split()[-1] == dryad.key[-1]  # both halves of one pair
