@@ -36,7 +36,7 @@ from boruta.domain.errors import (
     Unservable,
 )
 from boruta.domain.rows import Conflict, RequestRow, Write
-from boruta.domain.slices import Sliced
+from boruta.domain.slices import Sliced, chunks
 from boruta.domain.types import (
     NOBODY,
     AccessInfo,
@@ -220,7 +220,7 @@ class RequestsApi(Asking):
         return await self._explained(rows), info
 
     async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
-        waits = [row for row in rows if row.state is ReqState.WAIT]
+        waits = await self._in_slices(_waiting(rows))
         why = await self._why(waits) if waits else {}
         return await self._in_slices(self._described(rows, why))
 
@@ -306,3 +306,11 @@ class RequestsApi(Asking):
         if row is None:
             raise NotFoundError(f"request {req_id} not found", id=req_id)
         return row
+
+
+def _waiting(rows: Sequence[RequestRow]) -> Sliced[list[RequestRow]]:
+    found: list[RequestRow] = []
+    for chunk in chunks(rows):
+        found += [row for row in chunk if row.state is ReqState.WAIT]
+        yield
+    return found

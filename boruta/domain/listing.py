@@ -286,7 +286,11 @@ def _page(
             else:
                 last = bisect_left(line, mark, key=name)
         beyond = last - first
-        found = list(line[first:last][:limit] if upward else line[max(first, last - limit) : last])
+        # One slice, for each copy of 100,000 rows takes milliseconds.
+        if upward:
+            found = [*line[first : min(last, first + limit)]]
+        else:
+            found = [*line[max(first, last - limit) : last]]
     else:
         if border is not None:
             line = yield from _beyond(line, name, key, upward, border)

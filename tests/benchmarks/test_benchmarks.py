@@ -102,8 +102,8 @@ def test_a_turn_that_holds_the_loop_is_seen() -> None:
     async def story() -> float:
         with Turns() as turns:
             await asyncio.sleep(0.005)
-            began = time.perf_counter()
-            while time.perf_counter() - began < 0.03:
+            began = time.thread_time()
+            while time.thread_time() - began < 0.03:
                 pass
             await asyncio.sleep(0.005)
         return turns.longest_s
