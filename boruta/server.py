@@ -19,8 +19,8 @@ from boruta.serving import Running, check_imports, raise_files
 log = logging.getLogger("boruta.server")
 
 # What is made at the start lives as long as the process, and of what comes later most dies young:
-# full collections would only cost time (20 ms and more with 100,000 requests). Young ones are few at a
-# time: a collection holds the loop, 1 ms for each 2,000 of them.
+# full collections would only cost time (20 ms and more with 100,000 requests). Young ones are few
+# at a time: a collection holds the loop, 1 ms for each 2,000 of them.
 GC_THRESHOLDS: Final = (5_000, 200, 50)
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
