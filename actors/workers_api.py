@@ -58,7 +58,7 @@ class WorkersApi(Asking):
     ) -> None:
         """Sends the worker towards IDLE or MAINTENANCE."""
         policy.check_admin(self._caller)
-        policy.check_text(reason, None)
+        policy.check_text(reason, None, what="reason")
         # An argument that is never allowed is refused before the worker is looked for (6.3).
         worker.check_settable(state)
         await self._told(uuid, SetState(state, reason, drain, self._caller))
@@ -106,8 +106,8 @@ class SuperviserApi(Asking):
         """Makes the worker known, or tells of its return."""
         if self._caller.role is Role.USER:
             policy.check_worker(self._caller)
+        requirements.check_worker_caps(registration.caps)
         uuid = registration.caps.get_worker_uuid()
-        requirements.check_caps_limits(registration.caps)
         self._system.worker(uuid)
         found: Registered = await self._ask(
             self._directory.workers.get(uuid),
@@ -122,7 +122,7 @@ class SuperviserApi(Asking):
         if row is None:
             raise NotFoundError(f"worker {uuid} not found", worker_uuid=uuid)
         policy.check_owns_worker(self._caller, row.owner_key)
-        policy.check_text(reason, None)
+        policy.check_text(reason, None, what="reason")
         await self._ask(
             self._directory.workers.get(uuid),
             SetFail(reason, self._caller),

@@ -46,7 +46,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        line = f"{_time(record)} {record.levelname} {record.getMessage()}"
+        message = record.getMessage()
+        # Others' words may stand in it: a server's, or those of a library of ours.
+        message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        line = f"{_time(record)} {record.levelname} {message}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line

@@ -6,8 +6,17 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from boruta.domain.commands import Command, CommandReply, PrepareDone, Registered, Registration
+from boruta.domain.commands import (
+    Checks,
+    Command,
+    CommandReply,
+    PrepareDone,
+    Registered,
+    Registration,
+)
 from boruta.domain.errors import BorutaError, InfraError, Unreachable
+from boruta.domain.texts import clean_text
+from boruta.domain.types import Check
 from transport.agent_maps import (
     command_map,
     command_reply_from,
@@ -57,7 +66,11 @@ class RemoteDryad:
         kind, body = command_map(command)
 
         def answered(outcome: dict[str, Any] | BorutaError) -> None:
-            on_reply(outcome if isinstance(outcome, BorutaError) else _understood(kind, outcome))
+            if isinstance(outcome, BorutaError):
+                outcome.message = clean_text(outcome.message)
+                on_reply(outcome)
+            else:
+                on_reply(_understood(kind, outcome))
 
         self._call(kind, body, within_s, answered)
 
@@ -100,6 +113,10 @@ def _understood(kind: str, body: dict[str, Any]) -> CommandReply | BorutaError:
             return InfraError(
                 "the agent's answer cannot be used: a host key is its type and base64 alone"
             )
+    if isinstance(reply, Checks):  # people read them
+        return Checks(
+            tuple(Check(clean_text(c.name), c.ok, clean_text(c.detail)) for c in reply.checks)
+        )
     return reply
 
 

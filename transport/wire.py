@@ -77,6 +77,8 @@ _token: Final = text(d.TOKEN_BYTES, 1)
 _groups: Final = list_of(text(d.GROUP_BYTES, 1), d.GROUPS_ENTRIES)
 _caps: Final = map_of(text(d.CAP_KEY_BYTES), text(d.CAP_VALUE_BYTES), d.CAPS_ENTRIES)
 _epoch: Final = list_of(integer(0), 2, 2)
+# What an agent reports is counted on from: there must be room above it.
+_seen_epoch: Final = list_of(integer(0, 10**15), 2, 2)
 _line: Final = text(16 << 10)  # a key, or what an agent is told: it must not fail for its length
 _address: Final = text(512)
 _states: Final = list_of(text(32), 16)
@@ -261,7 +263,7 @@ WORKER_CALLS: Final[Mapping[str, CallType]] = {
             caps=_caps,
             dryad_address=Optional(_address),
             ssh_address=_address,
-            epoch=Optional(_epoch),
+            epoch=Optional(_seen_epoch),
             job=Optional(_kept_job),
             ended=Optional(record(id=_id, epoch=_count, reason_code=text(64))),
         ),
@@ -274,7 +276,7 @@ WORKER_CALLS: Final[Mapping[str, CallType]] = {
 DRYAD_CALLS: Final[Mapping[str, CallType]] = {
     "dryad.prepare": CallType(
         record(epoch=_epoch, key=_line, default_lease_s=_seconds),
-        record(username=text(32), host_keys=list_of(_line, 16)),
+        record(username=text(32), host_keys=list_of(_line, 16, 1)),
     ),
     "dryad.lease": CallType(
         record(epoch=_epoch, id=_id, remaining_s=number(), end_rev=integer(0, INT_MOST)), _nothing

@@ -152,7 +152,10 @@ def _tell(error: Exception) -> int:
             error.show()
             return 2
         case click.ClickException():
-            _say(f"boruta: {error.format_message()}   [bad_request]{_hint(error)}")
+            _say(f"boruta: {error.format_message()}   [bad_request]")
+            ctx = getattr(error, "ctx", None)
+            if ctx is not None:
+                _say(f"        {ctx.command_path} --help tells what is allowed")
             return 2
         case click.Abort():
             _say("boruta: interrupted")
@@ -178,11 +181,6 @@ def _tell(error: Exception) -> int:
         "BORUTA_DEBUG=1 shows where   [internal]"
     )
     return 1
-
-
-def _hint(error: click.ClickException) -> str:
-    ctx = getattr(error, "ctx", None)
-    return "" if ctx is None else f"\n        {ctx.command_path} --help tells what is allowed"
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from boruta.cli.talk import coloured
+from boruta.cli.talk import clean, coloured
 from boruta.domain.types import AccessInfo, Check, ReqInfo, ReqState, WorkerInfo
 
 COLOURS: Final = {
@@ -26,12 +27,8 @@ COLOURS: Final = {
     "WRONG": "red",
 }
 LEAST: Final = 12  # a column of a table too wide for the terminal is not narrowed further
+_UNUSUAL: Final = re.compile(r"[^\n -~]")
 ELLIPSIS: Final = "\N{HORIZONTAL ELLIPSIS}"
-
-
-def clean(text: str) -> str:
-    """Text of others, safe on a terminal: control characters are replaced (SAFETY, C3)."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def when(time: datetime | None) -> str | None:
@@ -125,8 +122,16 @@ def check_json(check: Check) -> dict[str, Any]:
 
 
 def print_json(value: object, *, line: bool = False) -> None:
-    """One object or one array; on one line where more of them follow."""
-    click.echo(json.dumps(value, indent=None if line else 2, ensure_ascii=False))
+    """One object or one array; on one line where more of them follow.
+
+    What JSON leaves as it is and a terminal obeys, as U+009B, is escaped.
+    """
+    text = json.dumps(value, indent=None if line else 2, ensure_ascii=False)
+    click.echo(_UNUSUAL.sub(_escaped, text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def caps_words(caps: Mapping[str, str]) -> str:

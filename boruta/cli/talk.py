@@ -16,11 +16,17 @@ stderr_lock: Final = threading.RLock()
 _waiting_lines: Final[list[object]] = []  # those on the terminal now, one at most
 
 
+def clean(text: str) -> str:
+    """Text of others, safe on a terminal: control characters are replaced (SAFETY, C3)."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def tell(text: str) -> None:
-    """A line for the person."""
+    """One line for the person. Who wrote parts of it steers no terminal and feigns no line."""
+    shown = clean(text.replace("\n", " "))
     # Nobody reads stderr any more: that is no reason to give up what is under way.
     with stderr_lock, contextlib.suppress(BrokenPipeError):
-        click.echo((ERASE if _waiting_lines else "") + text, err=True)
+        click.echo((ERASE if _waiting_lines else "") + shown, err=True)
 
 
 def waiting_line(who: object, *, shown: bool) -> None:

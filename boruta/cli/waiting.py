@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from boruta.cli.output import clean
-from boruta.cli.talk import ERASE, stderr_lock, waiting_line
+from boruta.cli.talk import ERASE, clean, stderr_lock, waiting_line
 from boruta.domain.durations import format_duration
 from boruta.domain.errors import Busy, NotFoundError, TimedOut
 from boruta.domain.types import ReqInfo, ReqState

@@ -9,7 +9,7 @@ import click
 
 from boruta.cli import output as out
 from boruta.cli.options import client, connection, output
-from boruta.cli.talk import tell
+from boruta.cli.talk import clean, tell
 from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
 from boruta.domain.types import ReqInfo, ReqState
 
@@ -90,9 +90,9 @@ def show(change: Change, output: str) -> None:
     elif isinstance(change, Gap):
         tell("boruta: some changes were lost; boruta requests and boruta workers have the truth")
     elif output == "id":
-        click.echo(_name(change))
+        click.echo(clean(_name(change)))
     else:
-        click.echo(out.stamp(change.at) + "  " + out.clean("  ".join(_words(change))))
+        click.echo(out.stamp(change.at) + "  " + clean("  ".join(_words(change))))
 
 
 def _name(change: RequestChanged | WorkerChanged) -> str:

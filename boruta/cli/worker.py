@@ -9,7 +9,7 @@ import click
 
 from boruta.cli import output as out
 from boruta.cli.options import client, connection, output
-from boruta.cli.talk import tell
+from boruta.cli.talk import clean, tell
 from boruta.cli.waiting import Progress, told
 from boruta.cli.workers import holders, print_workers
 from boruta.domain.errors import TransitionRefused
@@ -118,7 +118,7 @@ def _settled(boruta: Client, uuid: str, *wanted: WorkerState) -> int:
         while True:
             changed.clear()
             info = boruta.get_worker_info(uuid)
-            progress.say(out.clean(f"worker {uuid} is {info.state.value} {info.reason}"))
+            progress.say(clean(f"worker {uuid} is {info.state.value} {info.reason}"))
             if info.state in wanted or info.state is WorkerState.FAIL:
                 break
             if not info.online and info.state is WorkerState.PREPARE:
@@ -128,7 +128,7 @@ def _settled(boruta: Client, uuid: str, *wanted: WorkerState) -> int:
         tell(f"worker {uuid} is offline; it is prepared as soon as its agent is back")
         return 0
     reason = f": {info.reason}" if info.reason else ""
-    tell(out.clean(f"worker {uuid} is {info.state.value}{reason}"))
+    tell(f"worker {uuid} is {info.state.value}{reason}")
     return 0 if info.state in wanted else 1
 
 
@@ -155,7 +155,7 @@ def check(uuid: str, output: str) -> int:
         out.print_json([out.check_json(one) for one in checks])
     elif output == "id":
         for one in checks:
-            click.echo(one.name)
+            click.echo(clean(one.name))
     else:
         rows = [[one.name, "ok" if one.ok else "WRONG", one.detail] for one in checks]
         out.table(("CHECK", "RESULT", "DETAIL"), rows)

@@ -14,7 +14,7 @@ import click
 
 from boruta.cli import output as out
 from boruta.cli.options import CAP_HELP, client, connection, output
-from boruta.cli.talk import coloured
+from boruta.cli.talk import clean, coloured
 from boruta.domain.errors import Unavailable, UsageError
 from boruta.domain.types import ReqInfo, SortInfo, WorkerInfo, WorkerState
 
@@ -137,7 +137,7 @@ def print_workers(infos: Sequence[WorkerInfo], held: Mapping[int, ReqInfo], outp
         out.print_json([out.worker_json(info) for info in infos])
     elif output == "id":
         for info in infos:
-            click.echo(info.worker_uuid)
+            click.echo(clean(info.worker_uuid))
     else:
         out.table(HEAD, [_row(info, held) for info in infos])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from boruta.cli import output as out
+from boruta.cli import talk
 from boruta.domain.types import (
     Capabilities,
     JobInfo,
@@ -114,7 +116,26 @@ def test_what_others_wrote_cannot_steer_the_terminal() -> None:
     lines = out.table_lines(("A", "B"), [[evil, evil]], width=None, colour=False)
     assert len(lines) == 2
     assert all(character.isprintable() for line in lines for character in line)
-    assert out.clean("ä ✓") == "ä ✓"
+    assert talk.clean("ä ✓") == "ä ✓"
+
+
+def test_json_for_a_terminal_is_harmless_and_still_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    value = {"note": "\x9b31m \u202e \U000e0001 \udcff ä \x1b"}
+    out.print_json(value, line=True)
+    said = capsys.readouterr().out
+    assert said.rstrip("\n").isprintable()
+    assert "ä" in said
+    assert json.loads(said) == value
+
+
+def test_what_is_said_to_a_person_is_one_line_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    talk.tell("request 1 is FAILED: x\nboruta: done\x1b]0;owned\x07")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
 
 
 def test_one_request_shows_why_it_waits(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 
 from boruta.domain import defaults
-from boruta.domain.errors import BadCaps, BadRequest, TooLarge
+from boruta.domain.errors import BadCaps, BadRequest, CapsMissingUUID, TooLarge
 from boruta.domain.requirements import (
     cap_text,
     cap_word,
     check_caps_limits,
+    check_worker_caps,
     parse_cap_words,
     parse_caps,
 )
+from boruta.domain.types import Capabilities
 
 NOT_THERE = None
 
@@ -187,6 +189,28 @@ def test_all_of_a_map_must_fit() -> None:
     assert parse_caps({}).fits({})
     assert wanted.of("arch") is not None
     assert wanted.of("sd") is None
+
+
+@pytest.mark.parametrize("char", ["\n", "\0", "\x1b", "\x9b", "\u202e", "\udcff"])
+def test_what_nobody_could_show_is_refused(char: str) -> None:
+    with pytest.raises(BadCaps, match=f"U\\+{ord(char):04X} at place 2"):
+        check_caps_limits({"k" + char: "v"})
+    with pytest.raises(BadCaps, match=f"'k': the character U\\+{ord(char):04X} at place 2"):
+        check_caps_limits({"k": "v" + char})
+
+
+@pytest.mark.parametrize("uuid", [" ", "a b", " a", "-oProxyCommand=x", "a\u00a0b", "\ue000"])
+def test_a_uuid_that_is_no_word_of_a_command_line_is_refused(uuid: str) -> None:
+    with pytest.raises(BadCaps, match="want printable text without blanks"):
+        check_worker_caps(Capabilities({"UUID": uuid}))
+
+
+def test_a_worker_needs_a_uuid_that_is_not_empty() -> None:
+    check_worker_caps(Capabilities({"UUID": "Board_1:2/\u00e4"}))
+    none: dict[str, str] = {}
+    for caps in (none, {"UUID": ""}):
+        with pytest.raises(CapsMissingUUID):
+            check_worker_caps(Capabilities(caps))
 
 
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:

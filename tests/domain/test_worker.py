@@ -137,6 +137,11 @@ def test_a_job_that_the_agent_ended_by_its_clock_is_time_up() -> None:
     assert (back.row.state, back.job_over) == (WorkerState.PREPARE, "time_up")
 
 
+@pytest.mark.parametrize("code", ["board_failed", "closed", "\x1b[31m"])
+def test_an_agent_says_of_a_job_that_it_failed_and_nothing_else(code: str) -> None:
+    assert returned(lent(), said(ended=EndedJob(7, 4, code))).job_over == "board_failed"
+
+
 def test_the_end_of_an_earlier_job_is_not_that_of_this_one() -> None:
     back = returned(lent(), said(ended=EndedJob(6, 3, "time_up")))
     assert (back.keeps_job, back.job_over) == (True, "")

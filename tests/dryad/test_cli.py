@@ -148,6 +148,15 @@ def test_what_a_stranger_wrote_cannot_make_a_line_of_its_own(
     assert "\x1b" not in line
 
 
+def test_what_a_server_wrote_cannot_make_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.set_up("info", "text")
+    logging.getLogger("boruta.link").warning("link_down reason=%s", "x\n2026 INFO fake\x1b[31m")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "\x1b" not in line
+
+
 def test_a_line_may_be_json(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(logged("json", capsys, request=7, note="a b"))
     assert {"event": "lease", "level": "info", "request": 7, "note": "a b"}.items() <= found.items()

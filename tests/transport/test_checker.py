@@ -174,6 +174,11 @@ def test_an_error_says_the_limit() -> None:
     assert "from 1 to 3" in wrong(integer(1, 3), 4).message
     assert "from 0, got" in wrong(number(0), -1).message
     assert wrong(list_of(integer(), 1), [1, 2], TooLarge).details["limit"] == 1
+    assert "int of more than 64 bits" in wrong(integer(), 1 << 63).message
+
+
+def test_a_short_text_that_cannot_be_sent_is_named() -> None:
+    assert "body: want text that UTF-8 can hold" in wrong(text(1000), "a\udcff").message
 
 
 SHAPES = [

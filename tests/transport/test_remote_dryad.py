@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from boruta.domain import defaults
 from boruta.domain.commands import (
     Checks,
     Done,
@@ -138,6 +139,7 @@ def test_an_error_of_the_agent_is_the_answer_to_the_command() -> None:
         {"username": "board", "host_keys": [KEY + "\nevil ssh-ed25519 AAAA"]},
         {"username": "board", "host_keys": ["host " + KEY]},
         {"username": "board"},
+        {"username": "board", "host_keys": []},
         {"username": 7, "host_keys": []},
     ],
 )
@@ -150,6 +152,29 @@ def test_a_username_or_host_key_that_could_reach_ssh_is_not_used(answer: dict[st
             error = await asked(there.front.registrations[0][1], Prepare(Epoch(1, 1), KEY, 60.0))
             assert isinstance(error, BorutaError)
             assert "cannot be used" in str(error)
+
+    run(story)
+
+
+def test_what_an_agent_writes_steers_nobodys_terminal() -> None:
+    async def story() -> None:
+        async with place() as there:
+            agent = Agent(there)
+            await agent.register()
+            port = there.front.registrations[0][1]
+            evil = "x\x1b]0;owned\x07\0"
+            agent.answers["dryad.healthcheck"] = {
+                "checks": [{"name": evil, "ok": False, "detail": evil}]
+            }
+            found = await asked(port, Healthcheck())
+            assert isinstance(found, Checks)
+            agent.answers["dryad.lease"] = StaleEpoch(evil + "z" * 4000)
+            error = await asked(port, Lease(Epoch(1, 1), 1, 1.0, 1))
+            assert isinstance(error, StaleEpoch)
+            assert len(error.message) <= defaults.REASON_BYTES
+            for text in (found.checks[0].name, found.checks[0].detail, error.message):
+                assert text.startswith("x")
+                assert text.isprintable()
 
     run(story)
 
