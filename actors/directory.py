@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,8 @@ class Permits:
         self._most = most
         self._held: set[WorkerUUID] = set()
         self._waiting: dict[WorkerUUID, int] = {}
+        # Which of those that wait the queue wants most, if any; the matcher knows.
+        self.wanted: Callable[[Collection[WorkerUUID]], WorkerUUID | None] = lambda _: None
 
     def ask(self, uuid: WorkerUUID, epoch: int) -> bool:
         """Whether the worker may go on now; else it is told later."""
@@ -74,7 +76,7 @@ class Permits:
         self._held.discard(uuid)
         if not self._waiting or len(self._held) >= self._most:
             return None
-        following = next(iter(self._waiting))
+        following = self.wanted(self._waiting) or next(iter(self._waiting))
         epoch = self._waiting.pop(following)
         self._held.add(following)
         return following, epoch
@@ -158,8 +160,10 @@ class Directory:
     def give_back_permit(self, uuid: WorkerUUID) -> None:
         """The worker is not being prepared any more."""
         following = self.permits.give_back(uuid)
-        if following is not None:
-            self.tell_worker(following[0], PermitGranted(following[1]))
+        while following is not None:
+            if self.tell_worker(following[0], PermitGranted(following[1])):
+                return
+            following = self.permits.give_back(following[0])  # nobody is there to use it
 
     def request_ended(self, row: RequestRow) -> None:
         """The request is over: its ref goes, and the oldest ended ones go from the store."""

@@ -55,6 +55,10 @@ class MatcherActor(FarmActor[MatcherMessage]):
         # Bounded by who asks: each call of a list waits for its answer.
         self._explaining: deque[Explaining] = deque()
 
+    def begin(self) -> None:
+        """Says which boards to prepare first, where not all can be at once (SAFETY, B6)."""
+        self.directory.permits.wanted = self._matching.most_wanted
+
     def on_message(self, message: MatcherMessage, reply: Future | None) -> object:
         """Keeps the index, then matches once for all that came in this turn."""
         match message:

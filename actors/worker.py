@@ -204,8 +204,10 @@ class WorkerActor(WorkerShell):
         row = self._row
         if row is None:
             return
-        if command == "prepare":
-            self.directory.give_back_permit(self._uuid)
+        if command == "prepare" and (
+            epoch == row.board_epoch or row.state is not WorkerState.PREPARE
+        ):
+            self.directory.give_back_permit(self._uuid)  # else a later prepare goes on with it
         if epoch != row.board_epoch:
             return  # of an older life of the board
         ok = not isinstance(outcome, BorutaError)
@@ -321,6 +323,7 @@ class WorkerActor(WorkerShell):
             told = self._describe()
             self._row = None
             self.directory.tell_matcher(WorkerForgotten(self._uuid))
+            self.directory.give_back_permit(self._uuid)  # the answer to its prepare comes to nobody
             self.directory.workers.pop(self._uuid, None)
             self.directory.presence.pop(self._uuid, None)
             self.directory.feed.worker("deregistered", self._uuid, told)

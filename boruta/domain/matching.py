@@ -21,14 +21,17 @@ walked instead of workers, which costs a look at each bucket that has requests.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
 from typing import Final
 
 from boruta.domain.links import Links
 from boruta.domain.pools import Boards, Bucket, Node
 from boruta.domain.types import Capabilities, Groups, Priority, ReqID, WorkerUUID
-from boruta.domain.walk import Pair, Request, Walk, Worker
+from boruta.domain.walk import PROBES, Pair, Request, Walk, Worker
 
 EMPTY_KEPT: Final = 256  # buckets without a request that keep their links; then the oldest goes
+WANTED_LOOKS: Final = 20_000  # at workers to be prepared, for one question; about 2 ms
 PAIRS_A_TURN: Final = 256  # what one call of `matches` hands out, about 5 ms
 
 
@@ -213,6 +216,29 @@ class Matching:
             self._walk.changed(node)
 
     # --- questions
+    def most_wanted(self, of: Collection[WorkerUUID]) -> WorkerUUID | None:
+        """Which of these workers the requests at the front of the queue want; None if none.
+
+        Of several that fit the same request, the first. Costs `WANTED_LOOKS` at most: far behind
+        the front nobody is preferred.
+        """
+        looks, seen = WANTED_LOOKS, set[Bucket]()
+        for place in islice(self._walk.queue, PROBES):
+            bucket = self._requests[place[2]].bucket
+            if bucket in seen:
+                continue
+            seen.add(bucket)
+            for uuid in of:
+                looks -= 1
+                if looks < 0:
+                    return None
+                worker = self._workers.get(uuid)
+                if worker is None or not bucket.takes(uuid):
+                    continue
+                if (worker.alone if bucket.pinned else worker.shape) in bucket.links:
+                    return uuid
+        return None
+
     def queue_position(self, req_id: ReqID) -> int:
         """The request's place, from 1, among those that could take one of its boards; else 0.
 
