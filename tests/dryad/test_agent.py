@@ -231,6 +231,46 @@ def test_a_command_overtaken_while_it_waits_for_its_turn_is_stale() -> None:
     asyncio.run(story())
 
 
+def test_a_maintenance_overtaken_while_it_waits_for_its_turn_closes_nothing() -> None:
+    async def story() -> None:
+        board = Board()
+        await board.agent.start()
+        board.sessions.hold = asyncio.Event()
+        slow = asyncio.create_task(board.agent.handle(prepare(1, 1)))
+        await settle()
+        overtaken = asyncio.create_task(board.agent.handle(maintain(1, 2)))
+        await settle()
+        newest = asyncio.create_task(board.agent.handle(prepare(1, 3)))
+        await settle()
+        board.sessions.hold.set()
+        for one in (slow, overtaken):
+            with pytest.raises(StaleEpoch):
+                await one
+        await newest
+        assert board.is_open
+        assert board.sessions.log.count("let_in 3") == 1
+        assert board.sessions.log[-1] == "let_in 3"
+
+    asyncio.run(story())
+
+
+def test_an_end_that_waits_for_its_turn_does_not_end_the_session_let_in_meanwhile() -> None:
+    async def story() -> None:
+        board = await Board().lent()
+        board.sessions.hold = asyncio.Event()
+        newer = asyncio.create_task(board.agent.handle(prepare(1, 2)))
+        await settle()
+        older = asyncio.create_task(board.agent.handle(end(1, 1)))
+        await settle()
+        board.sessions.hold.set()
+        await newer
+        assert await older == Done()
+        assert board.is_open
+        assert board.agent.epoch == Epoch(1, 2)
+
+    asyncio.run(story())
+
+
 def test_a_reply_comes_only_when_nothing_of_the_holder_is_left() -> None:
     async def story() -> None:
         board = await Board().lent()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,3 +110,23 @@ def test_every_truncated_file_is_nothing_known_or_whole(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_an_infra_error(tmp_path: Path) -> None:
     with pytest.raises(InfraError, match="lease"):
         asyncio.run(LeaseFile(tmp_path / "missing" / "lease").save(FULL))
+
+
+def test_the_file_is_on_the_disk_before_it_takes_the_old_one_s_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, replaced = os.fsync, Path.replace
+
+    def syncs(fd: int) -> None:
+        done.append("directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        sync(fd)
+
+    def replaces(self: Path, target: Path) -> Path:
+        done.append("replace")
+        return replaced(self, target)
+
+    monkeypatch.setattr(os, "fsync", syncs)
+    monkeypatch.setattr(Path, "replace", replaces)
+    asyncio.run(LeaseFile(tmp_path / "lease").save(FULL))
+    assert done == ["file", "replace", "directory"]

@@ -64,7 +64,15 @@ def test_anywhere_else_is_refused(said: str, peer: str) -> None:
 def test_even_a_listed_network_gives_no_loopback_or_link_local() -> None:
     everything = parse_networks(["0.0.0.0/0", "::/0"])
     assert dialled("203.0.113.1:22", "192.0.2.7", everything) == "203.0.113.1:22"
-    for said in ("127.0.0.1:22", "169.254.169.254:80", "[::1]:22"):
+    for said in (
+        "127.0.0.1:22",
+        "169.254.169.254:80",
+        "224.0.0.1:22",
+        "[::1]:22",
+        "[::ffff:127.0.0.1]:22",
+        "[::ffff:169.254.169.254]:80",
+        "[ff02::1]:22",
+    ):
         with pytest.raises(BadAddress):
             dialled(said, "192.0.2.7", everything)
 
