@@ -139,7 +139,7 @@ class Directory:
         ref = self.requests.get(req_id)
         if ref is not None and self._tell(ref, message, req_id):
             return True
-        if sender is not None:
+        if sender is not None and req_id not in self.left:  # one that is started anew will know
             uuid, epoch = sender
             self.tell_worker(uuid, Gone(req_id, epoch))
         return False
