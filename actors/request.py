@@ -128,7 +128,7 @@ class RequestActor(RequestShell):
                 waiting[name] += 1
                 self._waiters.append((message, reply))
             return
-        job = request.running(self._row, self._job)
+        job = self._job_that_lasts()
         renewed = request.acquired(self._row, job, self._now)
         if renewed is None:
             answer(reply, request.access(job, self._host(message)))
@@ -141,6 +141,17 @@ class RequestActor(RequestShell):
             lambda now: request.access(now, self._host(message)),
         )
 
+    def _job_that_lasts(self) -> JobRow:
+        """The live job. One whose time is up ends now, though a call came before its timer.
+
+        The agent has ended it by its own clock: what is prolonged then opens nothing.
+        """
+        job = request.running(self._row, self._job)
+        if self._lasts(job):
+            return job
+        self._due("job_end")
+        return request.running(self._row, self._job)
+
     def _stop_waiting(self, waiter: Acquire, late: bool) -> None:
         for held in self._waiters:
             if held[0] is waiter:
@@ -152,7 +163,7 @@ class RequestActor(RequestShell):
                 return
 
     def _prolong(self, token: str | None, reply: Future | None) -> None:
-        job = request.running(self._row, self._job)
+        job = self._job_that_lasts()
         limits = self.directory.rules.limits
         if token is not None and token == job.last_prolong_token:
             answer(reply, request.prolong_answer(job, limits))
