@@ -161,11 +161,13 @@ class SimSystem(System):
 
     _sweeps_left = 0
 
-    def _failed(self, kind: str, key: ReqID | WorkerUUID, error: BaseException) -> None:
+    def _failed(
+        self, kind: str, key: ReqID | WorkerUUID, error: BaseException, *more: Any
+    ) -> None:
         dispatcher = self.directory.dispatcher
         assert isinstance(dispatcher, EngineDispatcher)
         dispatcher.defect(f"the actor of {kind} {key} failed: {error!r}", error)
-        super()._failed(kind, key, error)
+        super()._failed(kind, key, error, *more)
 
     def _tick(self) -> None:
         super()._tick()

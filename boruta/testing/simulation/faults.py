@@ -32,6 +32,7 @@ class Faults:
         prepare_slow, prepare_fails, prepare_hangs: the hardware, at `prepare`.
         key_refused: the key cannot be installed.
         session_alive: a session does not end at the first try.
+        claim_refused: the store refuses a claim, as one that other servers share may.
         no_tunnel: there is no port for a tunnel.
         client_killed: a client vanishes, waiting or holding.
         client_hung: it stands still for a while.
@@ -60,6 +61,7 @@ class Faults:
     key_refused: float = 0.0
     session_alive: float = 0.0
     no_tunnel: float = 0.0
+    claim_refused: float = 0.0
     client_killed: float = 0.0
     client_hung: float = 0.0
     storms: float = 0.0
@@ -68,12 +70,12 @@ class Faults:
 
     @classmethod
     def usual(cls, rate: float = 1.0) -> Faults:
-        """All of them, `rate` times as often as a bad week in a bad lab."""
+        """All but claim_refused, `rate` times as often as a bad week in a bad lab."""
         chances = {
             "lost": 0.002, "doubled": 0.005, "delayed": 0.005, "reordered": 0.005,
             "prepare_slow": 0.1, "prepare_fails": 0.05, "prepare_hangs": 0.005,
-            "key_refused": 0.02, "session_alive": 0.05, "no_tunnel": 0.02, "client_killed": 0.05,
-            "client_hung": 0.03, "storms": 0.1,
+            "key_refused": 0.02, "session_alive": 0.05, "no_tunnel": 0.02,
+            "client_killed": 0.05, "client_hung": 0.03, "storms": 0.1,
         }
         a_day = {
             "cut": 6.0, "cut_one_way": 4.0, "agent_killed": 4.0, "agent_hung": 3.0,

@@ -12,7 +12,7 @@ from actors.directory import Rules
 from actors.front import EngineFront
 from boruta.domain.errors import Busy, StoreUnavailable
 from boruta.domain.ports import Endpoint
-from boruta.domain.rows import Conflict, Transaction
+from boruta.domain.rows import Conflict, JobRow, Transaction
 from boruta.store.memory import MemoryStore
 from boruta.testing.simulation.engine import EngineDispatcher, SimSystem
 from boruta.testing.simulation.faults import Weather
@@ -22,6 +22,7 @@ from boruta.testing.simulation.world import Process, World
 
 _BACK_OFF_S = 65.0
 _NOTICED_S = 2.0  # the server looks twice a second, and takes a gap of over a second for one
+_CLAIM_ROWS = 3  # request, worker and job
 START = datetime(2030, 1, 1, tzinfo=UTC)
 Committed = Callable[[Transaction], None]
 
@@ -29,21 +30,23 @@ Committed = Callable[[Transaction], None]
 class SimStore(MemoryStore):
     """A store that may be kept over a restart, and tells of each commit.
 
-    `before` sees a transaction that was accepted, while the store still has the old rows.
+    `before` sees a transaction that was accepted, while the store still has the old rows. `refuses`
+    says whether a claim is refused: as if another server had the board's job already.
     """
 
     survives = True
 
-    def __init__(self, before: Committed, after: Committed) -> None:
+    def __init__(self, before: Committed, after: Committed, refuses: Callable[[], bool]) -> None:
         super().__init__()
-        self.before, self.after = before, after
-        self.closed = False
+        self.before, self.after, self.refuses = before, after, refuses
 
     def commit(self, transaction: Transaction) -> Conflict | None:
         """Applies all of it, or nothing and tells the first row that stood in the way."""
         conflict = self.check(transaction)
         if conflict is not None:
             return conflict
+        if len(transaction) == _CLAIM_ROWS and self.refuses():
+            return Conflict(JobRow, 0, None)
         self.before(transaction)
         super().commit(transaction)
         self.after(transaction)
@@ -123,7 +126,7 @@ class ServerHost:
     ) -> None:
         self.world, self.network, self.weather, self.rules = world, network, weather, rules
         self._before, self._after = before, after
-        self.store = SimStore(before, after)
+        self.store = SimStore(before, after, self._refuses)
         self.wall_off = 0.0
         self.lives = 0
         self.up_since = self.stood_until = self.started_at = 0.0
@@ -131,6 +134,12 @@ class ServerHost:
         self._keys = 0
         self._ports = itertools.cycle(range(10_000, 60_000))  # a stale one is noticed
         self.stores = 0
+
+    def _refuses(self) -> bool:
+        if not self.weather.strikes("claim_refused"):
+            return False
+        self.access.refused_at = self.world.now
+        return True
 
     def _make_key(self) -> tuple[str, str]:
         self._keys += 1
@@ -147,7 +156,7 @@ class ServerHost:
 
     @property
     def tunnels_full(self) -> bool:
-        """Boards may wait because a tunnel could not be opened."""
+        """Boards may wait because a tunnel could not be opened, or a claim was refused."""
         return self.world.now - self.access.refused_at < _BACK_OFF_S
 
     def start(self) -> None:
@@ -186,7 +195,7 @@ class ServerHost:
     def lose_store(self) -> None:
         """The disk is gone; the next life starts from nothing."""
         self.stores += 1
-        self.store = SimStore(self._before, self._after)
+        self.store = SimStore(self._before, self._after, self._refuses)
 
     def freeze(self) -> None:
         """It stands still."""
