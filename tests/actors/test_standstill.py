@@ -34,3 +34,14 @@ def test_a_lost_board_s_grace_that_is_due_at_the_moment_of_awaking_begins_anew()
     assert farm.state(req_id) is ReqState.INPROGRESS
     farm.advance(2)
     assert farm.info(req_id).reason_code == "board_lost"
+
+
+def test_a_job_that_was_over_while_the_server_slept_ends_when_it_awakes() -> None:
+    farm = SimFarm()
+    farm.board("b1")
+    req_id = farm.new(job_timeout=600.0)
+    farm.advance(10)
+    farm.sim._now += 3600  # the machine's sleep is time too, for a job
+    farm.advance(1)
+    assert farm.info(req_id).reason_code == "time_up"
+    assert farm.worker("b1").online

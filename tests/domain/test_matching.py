@@ -111,6 +111,13 @@ def test_groups_of_a_request_must_meet_one_of_the_boards(farm: Farm) -> None:
     assert farm.pairs() == [(1, "a")], "a board that is idle stays idle when its groups change"
 
 
+def test_one_that_waits_for_another_group_stops_nobody_behind_it(farm: Farm) -> None:
+    farm.board("a", ARM, ("x",))
+    farm.request(1, groups=("y",))
+    farm.request(2, groups=("x",))
+    assert farm.pairs() == [(2, "a")]
+
+
 def test_a_request_without_groups_takes_any_board(farm: Farm) -> None:
     farm.board("a", ARM, ("x",))
     farm.request(1, Capabilities())

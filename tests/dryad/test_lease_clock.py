@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -42,6 +43,14 @@ def test_an_alarm_follows_the_boot_clock_over_a_sleep_of_the_machine(
         await asyncio.wait_for(rang.wait(), 5)
 
     asyncio.run(story())
+
+
+def test_the_agent_s_seconds_go_on_while_the_machine_sleeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept = {time.CLOCK_BOOTTIME: 5000.0}
+    monkeypatch.setattr(time, "clock_gettime", lambda which: slept.get(which, 0.0))
+    assert BootClock().now() == 5000.0
 
 
 def test_a_cancelled_alarm_does_not_go_off() -> None:

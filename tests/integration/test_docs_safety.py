@@ -28,3 +28,7 @@ def test_each_promise_has_a_place_and_a_test() -> None:
     for _, place, test in promises:
         assert "`" in place
         assert "`tests/" in test
+
+
+def test_the_readme_leads_to_it() -> None:
+    assert "(docs/safety.md)" in (ROOT / "README.md").read_text().partition("## More")[2]

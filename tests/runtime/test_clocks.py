@@ -59,7 +59,7 @@ def test_a_step_that_is_taken_back_is_never_adopted(caplog: pytest.LogCaptureFix
     clocks.step = timedelta()
     assert clocks.passed(100) == NOON + timedelta(seconds=150)
     assert "clock_step_gone" in caplog.text
-    assert "adopted step" not in caplog.text
+    assert "clock_step_adopted" not in caplog.text
 
 
 def test_a_second_step_starts_the_minute_anew() -> None:
@@ -78,6 +78,9 @@ def test_small_corrections_are_not_steps(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.text == ""
 
 
-def test_the_monotonic_clock_counts_the_machines_sleep() -> None:
-    assert abs(monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1.0
+def test_the_monotonic_clock_counts_the_machines_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as slept:
+        clock = {time.CLOCK_BOOTTIME: 5000.0}
+        slept.setattr(time, "clock_gettime", lambda which: clock.get(which, 0.0))
+        assert monotonic() == 5000.0
     assert monotonic() <= monotonic()
