@@ -70,7 +70,8 @@ class Faults:
 
     @classmethod
     def usual(cls, rate: float = 1.0) -> Faults:
-        """All but claim_refused, `rate` times as often as a bad week in a bad lab."""
+        """All, `rate` times as often as a bad week in a bad lab, but claim_refused: one server
+        alone has its store for itself."""
         chances = {
             "lost": 0.002, "doubled": 0.005, "delayed": 0.005, "reordered": 0.005,
             "prepare_slow": 0.1, "prepare_fails": 0.05, "prepare_hangs": 0.005,
