@@ -184,7 +184,8 @@ def test_programs_do_not_inherit_what_the_keeper_ignores() -> None:
             script = (
                 "import sys\n"
                 "lines = dict(l.split(':', 1) for l in open('/proc/self/status') if ':' in l)\n"
-                "ignored = int(lines['SigIgn'], 16) & ~(1 << 12 | 1 << 24 | 3 << 31)\n"  # Python's, libc's
+                # Python's own two, and libc's.
+                "ignored = int(lines['SigIgn'], 16) & ~(1 << 12 | 1 << 24 | 3 << 31)\n"
                 "open(sys.argv[1], 'w').write(f'{ignored:x} {int(lines[\"SigBlk\"], 16):x}')\n"
             )
             path = held.directory / "signals"
