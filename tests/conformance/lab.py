@@ -34,6 +34,7 @@ from boruta.wiring import session_key
 from transport.server import Server
 
 WITHIN_S = 10.0
+LOOK_S = 0.05
 BOARDS = Caller("boards", Role.WORKER)
 
 
@@ -212,14 +213,17 @@ class Lab:
 
     # --- waiting
     def wait(self, true: Callable[[], bool], what: str) -> None:
-        """Looks after each change until it is true."""
-        while True:
+        """Looks after each change, and now and then, until it is true.
+
+        What others make of a change may come after the change was heard here.
+        """
+        for _ in range(round(WITHIN_S / LOOK_S)):
             heard = len(self._heard)
             if true():
                 return
             with self._news:
-                if not self._news.wait_for(partial(self._more_than, heard), WITHIN_S):
-                    raise AssertionError(f"not in {WITHIN_S:g} s: {what}")
+                self._news.wait_for(partial(self._more_than, heard), LOOK_S)
+        raise AssertionError(f"not in {WITHIN_S:g} s: {what}")
 
     def _more_than(self, heard: int) -> bool:
         return len(self._heard) > heard
