@@ -218,8 +218,8 @@ class Keeping:
             end = HEADER.size + HEADER.unpack_from(self._in)[0]
             if len(self._in) < end:
                 break
-            self._heard(json.loads(self._in[HEADER.size : end]))
-            self._in = self._in[end:]
+            body, self._in = self._in[HEADER.size : end], self._in[end:]
+            self._heard(json.loads(body))
         if not data:
             self._lost()
 
@@ -232,11 +232,13 @@ class Keeping:
         elif "pid" in message:
             self._children[message["id"]].pid = message["pid"]
         else:
-            child = self._children.pop(message["id"])
+            exited = self._children.pop(message["id"]).exited
+            if exited.done():  # who waited was cancelled, and this with him
+                return
             if "error" in message:
-                child.exited.set_exception(BoardLost(f"cannot start: {message['error']}"))
+                exited.set_exception(BoardLost(f"cannot start: {message['error']}"))
             else:
-                child.exited.set_result(message["status"])
+                exited.set_result(message["status"])
 
     def _lost(self) -> None:
         self._loop.remove_reader(self._control)
@@ -247,7 +249,8 @@ class Keeping:
                 os.close(descriptor)
         self._out.clear()
         for child in self._children.values():
-            child.exited.set_exception(BoardLost("the session's keeper is gone"))
+            if not child.exited.done():
+                child.exited.set_exception(BoardLost("the session's keeper is gone"))
         self._children.clear()
         self._loop.run_in_executor(None, self._process.wait).add_done_callback(self._reaped)
 

@@ -127,6 +127,19 @@ def test_a_program_that_is_not_there_ends_with_126() -> None:
     asyncio.run(story())
 
 
+def test_who_stops_waiting_for_a_program_does_not_deafen_the_agent_to_the_others() -> None:
+    async def story() -> None:
+        async with kept() as held:
+            held.python("pass").exited.cancel()
+            assert os.WIFEXITED(await held.python("pass").exited)
+            left = held.python("import time; time.sleep(300)")
+            left.exited.cancel()
+            os.kill(held.keeping.pid, signal.SIGKILL)
+            await held.lost.wait()
+
+    asyncio.run(story())
+
+
 def test_a_daemon_that_forked_twice_is_gone_when_end_returns() -> None:
     async def story() -> None:
         async with kept() as held:
