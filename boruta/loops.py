@@ -92,8 +92,9 @@ class LoopThread:
             else:
                 outcome.task.add_done_callback(outcome.take)
 
-        self._schedule(start)
+        self._check_caller()
         try:
+            self._schedule(start)
             while not outcome.arrived.wait(_LOOK_S):
                 self._check_running()
         except BaseException:  # Ctrl-C, or whatever else a signal handler raises
@@ -114,7 +115,7 @@ class LoopThread:
             if self.usable:
                 self.loop.call_soon_threadsafe(function)
 
-    def _schedule(self, function: Callable[[], object]) -> None:
+    def _check_caller(self) -> None:
         if asyncio._get_running_loop() is self.loop:
             raise RuntimeError(
                 "a blocking call on the client's own loop would never return; "
@@ -122,6 +123,8 @@ class LoopThread:
             )
         if os.getpid() != self._pid:
             raise ShuttingDown("the client belongs to the parent process: connect() after a fork")
+
+    def _schedule(self, function: Callable[[], object]) -> None:
         with self._lock:
             if not self.usable:
                 raise ShuttingDown("the client is closed: connect() anew")
@@ -135,6 +138,8 @@ class LoopThread:
         def cancel() -> None:
             if outcome.task is not None:
                 outcome.task.cancel()
+            elif not outcome.arrived.is_set():  # the interrupt came before it was scheduled
+                outcome.refuse(asyncio.CancelledError())
 
         self.tell(cancel)
         if not self.usable or not outcome.arrived.wait(CLEAN_UP_WITHIN_S):

@@ -94,6 +94,30 @@ def test_ctrl_c_ends_the_wait_and_gives_the_request_up(
     assert client.list_requests()[1].total == 1  # it is as usable as before
 
 
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_ctrl_c_while_the_call_is_being_made_leaves_nothing_behind(
+    client: Client, requests: LendingRequests, monkeypatch: pytest.MonkeyPatch, scheduled: bool
+) -> None:
+    loop = client._loop.loop
+    call_soon = loop.call_soon_threadsafe
+    pressed = []
+
+    def press(function: Callable[[], object]) -> object:
+        if pressed:
+            return call_soon(function)
+        pressed.append(True)
+        if scheduled:
+            call_soon(function)
+            asyncio.run_coroutine_threadsafe(requests.waiting.wait(), loop).result(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", press)
+    with pytest.raises(KeyboardInterrupt):
+        client.reserve({})
+    assert requests.closed == ([1] if scheduled else [])
+    assert client.list_requests()[1].total == (1 if scheduled else 0)
+
+
 def test_ctrl_c_after_the_board_came_gives_it_back(
     client: Client, requests: LendingRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
