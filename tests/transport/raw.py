@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import struct
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 class Raw:
-    """A DEALER of a context of its own; `server_key` None: no CURVE."""
+    """A DEALER of a context of its own; `server_key` None: no CURVE. `options` are ZeroMQ's."""
 
     def __init__(
         self,
@@ -26,12 +27,15 @@ class Raw:
         server_key: str | None,
         keys: KeyPair | None,
         routing_id: bytes | None = None,
+        options: Mapping[int, int] | None = None,
     ) -> None:
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.RECONNECT_IVL, -1)
         self.socket.setsockopt(zmq.SNDHWM, 0)
+        for option, value in (options or {}).items():
+            self.socket.setsockopt(option, value)
         if routing_id is not None:
             self.socket.setsockopt(zmq.ROUTING_ID, routing_id)
         if server_key is not None and keys is not None:
@@ -112,6 +116,9 @@ class Raw:
         return await self.event(zmq.EVENT_DISCONNECTED, within_s)
 
     def close(self) -> None:
+        # First: ZeroMQ's own thread would wait for ever for somebody to hear its news.
+        if not self.socket.closed:
+            self.socket.disable_monitor()
         self.context.destroy(linger=0)
 
     def __enter__(self) -> Self:

@@ -133,25 +133,9 @@ def test_a_slow_subscriber_gets_one_gap_and_everybody_else_goes_on() -> None:
 
 def slow_peer(there: Place) -> Raw:
     """A peer whose side holds little: what it does not read stays with the server soon."""
-    keys = there.admit("slow")
-    peer = Raw(there.server.url, there.keys.public, keys)
-    small = peer.context.socket(zmq.DEALER)
-    small.setsockopt(zmq.LINGER, 0)
-    small.setsockopt(zmq.RECONNECT_IVL, -1)
-    small.setsockopt(zmq.RCVHWM, 1)
-    small.setsockopt(zmq.RCVBUF, 64 << 10)  # far less, and TCP itself stalls on loopback
-    small.setsockopt(zmq.CURVE_SERVERKEY, there.keys.public.encode())
-    small.setsockopt(zmq.CURVE_PUBLICKEY, keys.public.encode())
-    small.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.encode())
-    peer.socket.close(0)
-    peer.socket = small
-    address = "inproc://slow-monitor"
-    small.monitor(address, zmq.EVENT_DISCONNECTED)
-    peer.monitor.close(0)
-    peer.monitor = peer.context.socket(zmq.PAIR)
-    peer.monitor.connect(address)
-    small.connect(there.server.url)
-    return peer
+    # A buffer of far less, and TCP itself stalls on loopback.
+    options = {zmq.RCVHWM: 1, zmq.RCVBUF: 64 << 10}
+    return Raw(there.server.url, there.keys.public, there.admit("slow"), options=options)
 
 
 def test_who_asks_and_never_reads_is_cut_and_everybody_else_goes_on() -> None:
