@@ -14,6 +14,7 @@ from boruta.domain import defaults
 from boruta.domain.durations import parse_duration
 from boruta.domain.errors import BadConfig, BadTime
 from boruta.domain.types import WorkerState
+from boruta.ssh import HOST
 from boruta.tomlfile import TomlFile, kind
 
 _NOT_YET: Final = "not available in this version"
@@ -147,6 +148,8 @@ def _host(value: Any) -> str:
         raise ValueError(f"{value!r}: want a host name or an address, without a port")
     if host.count(":") == 1:
         raise ValueError(f"{value!r}: want a host without a port; each job has its own")
+    if host and not HOST.fullmatch(host):
+        raise ValueError(f"{value!r}: want a host name or an address; no client would dial this")
     return host
 
 

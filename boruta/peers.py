@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,10 +157,10 @@ class PeerFiles:
                     if entry.name.startswith(".") or not entry.name.endswith(".key"):
                         continue
                     try:
-                        stat = entry.stat()
+                        there = entry.stat()
                     except FileNotFoundError:
                         continue  # removed since, or a link to nowhere: admits nobody
-                    mark = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+                    mark = (there.st_mtime_ns, there.st_ctime_ns, there.st_size, there.st_ino)
                     found.append((entry.name.removesuffix(".key"), mark, Path(entry.path)))
         except FileNotFoundError:
             return []
@@ -190,7 +191,10 @@ class PeerFiles:
 def _look(name: str, mark: tuple[int, ...], path: Path) -> _Seen:
     try:
         check_name(name)
-        check_mode(path.stat(), path, "key file")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # to read a pipe would hold the server up for ever
+            raise ValueError("no regular file")
+        check_mode(found, path, "key file")
         certificate = read_certificate(path)
         role, groups = certificate.rights()
     except (BadRequest, NotPermitted, ValueError) as error:

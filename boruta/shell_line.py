@@ -28,4 +28,9 @@ def shell_line(cmd: str | Sequence[str], env: Mapping[str, str] | None = None) -
         raise BadRequest("cmd: there is nothing to run")
     if "\0" in line:
         raise BadRequest("cmd: a NUL character cannot be passed to a shell")
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        part = line[max(0, error.start - 10) : error.start + 10]
+        raise BadRequest(f"cmd: {part!r}: SSH carries a command as UTF-8, this is none") from None
     return line

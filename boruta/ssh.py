@@ -20,7 +20,7 @@ from boruta.domain.errors import InfraError
 from boruta.domain.types import AccessInfo
 
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253})|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?")
+HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253})|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?")
 _HOST_KEY: Final = re.compile(
     r"(ssh-[a-z0-9-]+|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/]{16,4096}={0,2}"
 )
@@ -60,7 +60,7 @@ def checked(access: AccessInfo) -> AccessInfo:
     """
     if not _USER.fullmatch(access.username):
         raise InfraError(f"the board names {clean(access.username)!r} as its user: refused")
-    if not _HOST.fullmatch(access.host):
+    if not HOST.fullmatch(access.host):
         raise InfraError(f"the server names {clean(access.host)!r} as the board's host: refused")
     if not 0 < access.port < 65536:
         raise InfraError(f"the server names {access.port} as the board's port: refused")

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 import asyncssh
 
-from boruta.domain.errors import InfraError, NotFoundError, NotPermitted
+from boruta.domain.errors import ActionRefused, InfraError, NotFoundError, NotPermitted
 from boruta.domain.types import AccessInfo
 from boruta.ssh import checked
 
@@ -205,8 +205,17 @@ class SshLink:
 
     async def get(self, remote: str, local: str | os.PathLike[str]) -> None:
         """Copies a file or a directory from the board, modes and times too."""
+        left_out: list[str] = []
+
+        def failed(error: Exception) -> None:
+            # A link out of the directory, or a name that is none: the rest is copied all the same.
+            if not isinstance(error, asyncssh.SFTPBadMessage):
+                raise error
+            name = os.fsdecode(getattr(error, "srcpath", b""))
+            left_out.append(f"{name!r} ({error.reason})")
+
         async with self._sftp() as sftp:
-            path = remote_path(remote) or "."
+            path = remote_path(remote) or b"."
             recurse = await sftp.isdir(path)
             await sftp.get(
                 path,
@@ -214,6 +223,12 @@ class SshLink:
                 preserve=True,
                 recurse=recurse,
                 follow_symlinks=not recurse,
+                error_handler=failed,
+            )
+        if left_out:
+            more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+            raise ActionRefused(
+                f"not copied from the board: {', '.join(left_out[:3])}{more}; the rest was"
             )
 
     @contextlib.asynccontextmanager
@@ -254,11 +269,14 @@ class SshLink:
             connection.abort()
 
 
-def remote_path(text: str) -> str:
-    """A path for SFTP, which knows no `~`: relative ones start at the home anyway."""
+def remote_path(text: str) -> bytes:
+    """A path for SFTP, which knows no `~`: relative ones start at the home anyway.
+
+    As bytes: a name need not be UTF-8.
+    """
     if text in ("~", "~/"):
-        return "."
-    return text.removeprefix("~/")
+        return b"."
+    return os.fsencode(text.removeprefix("~/"))
 
 
 def _kill(process: asyncssh.SSHClientProcess[bytes]) -> None:

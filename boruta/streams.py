@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+
+
+def forgive_encoding() -> None:
+    """What stdout or stderr cannot say in its encoding is escaped; the rest is said."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def open_closed() -> None:

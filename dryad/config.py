@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from boruta.domain.defaults import AGENT_SSH_PORT, ZMQ_PORT
-from boruta.domain.errors import BadConfig
-from boruta.domain.types import UUID_CAP
+from boruta.domain.errors import BadConfig, BorutaError
+from boruta.domain.requirements import check_caps_limits, check_worker_caps
+from boruta.domain.types import UUID_CAP, Capabilities
 from dryad import place
 from dryad.toml import TomlFile
 
@@ -164,7 +165,20 @@ def read_cap(word: str) -> tuple[str, str]:
     key, equals, value = word.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"{word!r}: want key=value")
-    return key.strip(), value.strip()
+    key, value = key.strip(), value.strip()
+    _check_cap(key, value)
+    return key, value
+
+
+def _check_cap(key: str, value: str) -> None:
+    """Refuses here what no server would register."""
+    try:
+        if key == UUID_CAP and value.strip():  # an empty one is as if none was given
+            check_worker_caps(Capabilities({key: value}))
+        else:
+            check_caps_limits({key: value})
+    except BorutaError as error:
+        raise ValueError(error.message.removeprefix("caps: ")) from None
 
 
 # --- one value after the other
@@ -246,6 +260,7 @@ def _caps(file: TomlFile, value: object) -> dict[str, str]:
     for key, one in value.items():
         try:
             caps[key] = cap_text(one)
+            _check_cap(key, caps[key])
         except ValueError as error:
             raise file.error("caps", key, str(error)) from None
     if UUID_CAP in caps and not caps[UUID_CAP].strip():

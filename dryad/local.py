@@ -39,6 +39,8 @@ def look(data: Path) -> LocalServer | None:
     from transport.client import Address
 
     path = data / "server.json"
+    if data.exists() and not data.is_dir():
+        raise BadConfig(f"{data}: the data directory cannot be used: it is a file")
     try:
         check_private(data, "data directory")
         text = path.read_text(encoding="utf-8")
@@ -46,6 +48,8 @@ def look(data: Path) -> LocalServer | None:
         return None
     except OSError as error:
         raise BadConfig(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadConfig(f"{path}: not what a server writes there") from None
     try:
         found = json.loads(text)
         url, server_key = str(found["url"]), str(found["server_key"])

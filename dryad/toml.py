@@ -20,11 +20,15 @@ class TomlFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._text = path.read_text(encoding="utf-8")
+            raw = path.read_bytes()
+            self._text = raw.decode()
             self.values: dict[str, Any] = tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
             raise BadConfig(f"{path}: {error}") from None
-        except (OSError, UnicodeDecodeError, RecursionError) as error:
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise BadConfig(f"{path}, line {line}: not UTF-8") from None
+        except (OSError, RecursionError) as error:
             why = getattr(error, "strerror", None) or error
             raise BadConfig(f"{path}: cannot be read: {why}") from None
 

@@ -13,7 +13,7 @@ import click
 
 from boruta.cli.options import connection
 from boruta.domain.errors import BorutaError
-from boruta.streams import open_closed
+from boruta.streams import forgive_encoding, open_closed
 from boruta.version import VERSION
 
 BROKEN_PIPE: Final = 128 + 13  # as of any program that SIGPIPE ends
@@ -128,6 +128,7 @@ def boruta() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command and exits with its status."""
     open_closed()
+    forgive_encoding()
     sys.exit(_status(args))
 
 

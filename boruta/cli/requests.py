@@ -77,13 +77,13 @@ def request(wanted: dict[str, Any], bound: bool, wait: float | None, output: str
             else:
                 click.echo(str(req_id))
             sys.stdout.flush()
-            if not bound and wait is None:
-                tell(f"queued; boruta wait {req_id} waits for a board, boruta close {req_id} ends")
-                return 0
-            return _stay(boruta, same, bound, wait)
-        except BrokenPipeError:
+        except OSError:
             boruta.close_request(req_id)  # nobody has heard its id
             raise
+        if not bound and wait is None:
+            tell(f"queued; boruta wait {req_id} waits for a board, boruta close {req_id} ends")
+            return 0
+        return _stay(boruta, same, bound, wait)
 
 
 def _stay(boruta: Client, same: Same, bound: bool, wait: float | None) -> int:

@@ -197,3 +197,31 @@ def test_a_verb_that_asks_the_server_loads_neither_ssh_nor_the_engine() -> None:
 def test_the_verbs_are_those_promised() -> None:
     assert set(PROMISED.split()) == set(VERBS) | set(ALIASES)
     assert isinstance(boruta, click.Group)
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback() -> None:
+    code = (
+        "import builtins, signal\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *more):\n"
+        "    if name == 'click': signal.raise_signal(signal.SIGINT)\n"
+        "    return load(name, *more)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from boruta.cli.entry import main\n"
+        "builtins.__import__ = interrupted\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_ctrl_c_once_it_is_over_does_not_change_how_it_ended() -> None:
+    code = (
+        "import atexit, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "atexit.register(signal.raise_signal, signal.SIGINT)\n"
+        "sys.argv[1:] = ['version']\n"
+        "from boruta.cli.entry import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

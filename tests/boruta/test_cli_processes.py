@@ -176,3 +176,23 @@ def test_a_disk_that_is_full_is_named_and_is_no_traceback(farm: Lab) -> None:
     assert done.stderr == (
         "boruta: what it writes to is full: No space left on device   [internal]\n"
     )
+
+
+def test_a_request_whose_id_nobody_could_read_is_closed(farm: Lab) -> None:
+    words = ("boruta", "--data", str(farm.data), "request", "-c", "arch=unheard-of")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            _command(words), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 1
+    waiting = [one for one in farm.json("requests") if one["caps"] == {"arch": "unheard-of"}]
+    assert waiting == []
+
+
+def test_what_the_encoding_of_a_terminal_lacks_is_escaped(farm: Lab) -> None:
+    req_id = farm.boruta("request", "-c", "arch=none", "--note", "\u2713 done")
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = farm.run("show", req_id, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert "\\u2713 done" in done.stdout
+    farm.boruta("close", req_id)

@@ -128,6 +128,7 @@ def test_a_named_file_counts_alone_and_must_be_there(
         ('[server]\nboard_networks = "10.0.0.0/8"\n', 2, "server.board_networks", "want a list"),
         ('[server]\nboard_networks = ["10.0.0.1/8"]\n', 2, "server.board_networks", "host bits"),
         ('[server]\naccess_host = "a:22"\n', 2, "server.access_host", "without a port"),
+        ('[server]\naccess_host = "-oProxyCommand=x"\n', 2, "server.access_host", "would dial"),
         ('[requests]\njob_timeout = "1 hour"\n', 2, "requests.job_timeout", "1h30m"),
         ("[requests]\njob_timeout = 0\n", 2, "requests.job_timeout", "more than 0"),
         ("[requests]\njob_timeout = true\n", 2, "requests.job_timeout", "want seconds"),

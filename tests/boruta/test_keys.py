@@ -164,6 +164,17 @@ def test_a_huge_or_binary_peer_file_is_refused(ring: KeyRing, data: Path) -> Non
     assert "too large" in ring.broken()["alice"]
 
 
+def test_a_pipe_or_a_directory_in_place_of_a_peer_file_admits_nobody_and_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    ring = KeyRing.open(tmp_path / "data")
+    peers = tmp_path / "data" / "keys" / "peers"
+    os.mkfifo(peers / "pipe.key", 0o600)
+    (peers / "place.key").mkdir(mode=0o700)
+    ring.poll()
+    assert dict(ring.broken()) == {"pipe": "no regular file", "place": "no regular file"}
+
+
 def test_one_key_under_two_names_is_refused_by_the_command(ring: KeyRing) -> None:
     public, _ = new_pair()
     ring.add("alice", "user", (), public)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from boruta.domain.errors import (
+    ActionRefused,
     BadRequest,
     NotFoundError,
     ShuttingDown,
@@ -82,7 +83,8 @@ def test_variables_are_set_for_the_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cmd", "env"), [("", None), ([], None), ("a\0b", None), ("true", {"a b": "c"})]
+    ("cmd", "env"),
+    [("", None), ([], None), ("a\0b", None), ("true", {"a b": "c"}), ("a\udcff", None)],
 )
 def test_a_command_that_cannot_be_a_shell_line_is_refused(cmd: str, env: dict[str, str]) -> None:
     async def story(board: Reservation, *_: object) -> None:
@@ -145,6 +147,38 @@ def test_files_and_directories_go_there_and_back(tmp_path: Path) -> None:
         assert (there / "tree" / "sub" / "tool").read_text() == "#!/bin/sh\n"
         await board.get(str(there / "tree"), tmp_path / "back")
         assert (tmp_path / "back" / "sub" / "tool").stat().st_mode & 0o777 == 0o750
+
+    held(story)
+
+
+def test_a_name_that_is_no_utf8_is_a_name_all_the_same(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff")
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.mkdir()
+    back.mkdir()
+    (there / name).write_text("x")
+
+    async def story(board: Reservation, *_: object) -> None:
+        await board.get(str(there / name), back)
+        assert (back / name).read_text() == "x"
+        await board.put(back / name, str(there / (name + "2")))
+        assert (there / (name + "2")).read_text() == "x"
+
+    held(story)
+
+
+def test_links_out_of_a_directory_are_named_and_the_rest_is_copied(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "a").symlink_to("/etc/passwd")
+    (there / "b").write_text("b")
+    (there / "c").symlink_to("../../outside")
+    (there / "d").symlink_to("b")
+
+    async def story(board: Reservation, *_: object) -> None:
+        with pytest.raises(ActionRefused, match=r"there/[ac]' .*there/[ac]' .*the rest was"):
+            await board.get(str(there), tmp_path / "back")
+        assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["b", "d"]
 
     held(story)
 

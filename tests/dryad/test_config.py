@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from boruta.domain.errors import BadConfig, NotPermitted
-from dryad import place
+from dryad import local, place
 from dryad.config import (
     AgentConfig,
     cap_text,
@@ -121,6 +121,9 @@ something_else = 1
         ("data = 5", 1, ["data"]),
         ('[caps]\nUUID = "b1"\nbox = { a = 1 }', 3, ["[caps] box", "not a table"]),
         ("caps = 5", 1, ["caps"]),
+        ('[caps]\nUUID = "a b"', 2, ["[caps] UUID", "'a b'", "without blanks"]),
+        ('[caps]\narch = "a\\u001b"', 2, ["[caps] arch", "U+001B"]),
+        (f'[caps]\narch = "{"x" * 1025}"', 2, ["[caps] arch", "at most 1024"]),
         ('[user]\nname = "Ü"', 2, ["[user] name", "a-z_"]),
         ("[user]\nnam = 5", 2, ["[user] nam", "did you mean name?"]),
         ('[user]\ngroups = "x"', 2, ["[user] groups", "list"]),
@@ -137,6 +140,13 @@ def test_a_bad_value_is_named_with_file_line_and_what_is_allowed(
 
 def test_a_file_that_is_no_toml_is_named_with_the_line(tmp_path: Path) -> None:
     assert "line 2" in complaint(tmp_path, 'server = "h"\nkey = = 3')
+
+
+def test_a_file_that_is_no_text_is_named_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "dryad.toml"
+    path.write_bytes(b'server = "h"\nkey = "\xff"\n')
+    with pytest.raises(BadConfig, match="line 2: not UTF-8"):
+        load(path, {}, {})
 
 
 def test_a_missing_file_is_an_error_only_if_it_was_asked_for(
@@ -187,6 +197,12 @@ def test_a_capability_on_the_command_line_is_key_and_value() -> None:
     assert read_cap("note=a=b") == ("note", "a=b")
     for bad in ("arch", "=x"):
         with pytest.raises(ValueError, match="key=value"):
+            read_cap(bad)
+
+
+def test_a_capability_that_no_server_takes_is_refused_at_once() -> None:
+    for bad in ("UUID=-x", "arch=a\x1b", "arch=" + "x" * 1025):
+        with pytest.raises(ValueError, match=r"UUID|arch"):
             read_cap(bad)
 
 
@@ -293,6 +309,20 @@ def test_a_file_in_place_of_a_directory_is_an_error(tmp_path: Path) -> None:
         place.private_dir(tmp_path / "file" / "data", "data directory")
     with pytest.raises((BadConfig, NotPermitted)):
         place.private_dir(tmp_path / "file", "data directory")
+
+
+def test_a_file_in_place_of_the_servers_data_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadConfig, match="it is a file"):
+        local.look(tmp_path / "file")
+
+
+def test_what_no_server_wrote_is_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    for junk in (b"\xba\xff", b"[]", b'{"url": 1}'):
+        (tmp_path / "server.json").write_bytes(junk)
+        with pytest.raises(BadConfig, match="not what a server writes"):
+            local.look(tmp_path)
 
 
 def test_relative_paths_in_the_environment_are_ignored(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Lab:
 def _command(words: tuple[str, ...]) -> list[str]:
     program, *rest = words
     if program == "boruta":
-        code = "from boruta.cli.main import main; main()"
+        code = "from boruta.cli.entry import main; main()"
         return [sys.executable, "-c", code, *rest]
     if program == "dryad":
         return [sys.executable, "-m", "dryad", *rest]
