@@ -6,7 +6,8 @@ import signal
 import sys
 from typing import Final
 
-INTERRUPTED: Final = 130
+INTERRUPTED: Final = 128 + 2  # as of any program that SIGINT ends
+BROKEN_PIPE: Final = 128 + 13  # as of any program that SIGPIPE ends
 
 
 def main() -> None:

@@ -11,13 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from boruta.cli.entry import BROKEN_PIPE, INTERRUPTED
 from boruta.cli.options import connection
 from boruta.domain.errors import BorutaError
 from boruta.streams import forgive_encoding, open_closed
 from boruta.version import VERSION
-
-BROKEN_PIPE: Final = 128 + 13  # as of any program that SIGPIPE ends
-INTERRUPTED: Final = 130
 
 
 class Verb(NamedTuple):

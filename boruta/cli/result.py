@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from boruta.cli.entry import BROKEN_PIPE
 from boruta.cli.talk import tell
 from boruta.domain.errors import BorutaError, InfraError, UsageError
 from boruta.domain.types import ReqInfo, ReqState
@@ -15,8 +16,6 @@ from boruta.domain.types import ReqInfo, ReqState
 NEVER_RAN: Final = 122
 TIME_UP: Final = 124
 INFRA: Final = 125
-INTERRUPTED: Final = 130
-BROKEN_PIPE: Final = 128 + 13  # as of any program that SIGPIPE ends
 
 
 @dataclass(slots=True)

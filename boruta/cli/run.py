@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from boruta.cli.entry import INTERRUPTED
 from boruta.cli.options import Duration, client, connection, request_options, request_words
 from boruta.cli.output import stamp
 from boruta.cli.result import (
     INFRA,
-    INTERRUPTED,
     Result,
     failed,
     local_fault,
