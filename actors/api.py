@@ -17,6 +17,7 @@ from actors.messages import (
     ExplainWaiting,
     IsServable,
     Prolong,
+    Rebind,
     StopAcquiring,
     Update,
 )
@@ -100,7 +101,7 @@ class RequestsApi(Asking):
                 wanted, priority, groups, valid_after, deadline, job_timeout, note, bound
             )
             if (twin := self._twin(name, token, hashed)) is not None:
-                return twin
+                return await self._again(twin)
         policy.check_priority(priority)
         valid_after, deadline = policy.check_times(
             now, valid_after, deadline, rules.default_deadline_s
@@ -115,7 +116,7 @@ class RequestsApi(Asking):
             await self._refuse_unservable(wanted, groups)
             # The same call, sent again, may have come through meanwhile.
             if token is not None and (twin := self._twin(name, token, hashed)) is not None:
-                return twin
+                return await self._again(twin)
         # Nothing waits between this and the commit: requests are written in the order of their ids.
         row = RequestRow(
             id=directory.store.next_request(),
@@ -139,7 +140,7 @@ class RequestsApi(Asking):
         await self._committed(row)
         return row.id
 
-    def _twin(self, name: str, token: str, hashed: bytes) -> ReqID | None:
+    def _twin(self, name: str, token: str, hashed: bytes) -> RequestRow | None:
         """The request that this very call has made already."""
         twin = self._directory.store.by_token(name, token)
         if twin is None:
@@ -150,8 +151,15 @@ class RequestsApi(Asking):
             )
         if twin.bound and not twin.state.ended:
             self._system.sessions.bind(self._caller, twin.id)
+        return twin
+
+    async def _again(self, twin: RequestRow) -> ReqID:
+        """The call is sent again: a bound request goes over to the session it comes from now."""
         return twin.id
 
+            if twin.session != self._caller.session:
+                # In the store too, or after a restart it would end with the session it had.
+                await self._ask_request(twin.id, Rebind(self._caller), lambda row: None)
     async def _refuse_unservable(self, caps: Capabilities, groups: Groups) -> None:
         missing = await self._ask_matcher(IsServable(caps, groups))
         if missing is not None:
@@ -293,7 +301,7 @@ class RequestsApi(Asking):
             ref = self._directory.requests.get(req_id)
             if ref is not None and ref.is_alive():
                 try:
-                    return await self._ask(ref, message, f"request {req_id} not found")
+                    found = await self._ask(ref, message, f"request {req_id} not found")
                 except (Restarted, ActorGone):
                     pass  # it ended meanwhile, or is started anew
             if self._system.closing:

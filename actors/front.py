@@ -12,7 +12,7 @@ from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import Busy
 from boruta.domain.ports import DryadPort, Feed, Subscription
-from boruta.domain.types import Caller, ReqID, ReqState, Role, WorkerUUID
+from boruta.domain.types import Caller, ReqID, Role, WorkerUUID
 
 KEY_REMOVAL = Caller("an admin, who removed the key", Role.ADMIN)
 
@@ -63,7 +63,9 @@ class EngineFront:
         """A key is not admitted any more: what its owner holds ends, its workers fail (C7)."""
         directory = self._system.directory
         for row in directory.store.requests():
-            if row.owner_name == name and (row.bound or row.state is ReqState.INPROGRESS):
+            # What waits too: it would take a board that nobody can acquire, and fall to whoever is
+            # given the same name later.
+            if row.owner_name == name and not row.state.ended:
                 directory.tell_request(row.id, Close(KEY_REMOVAL))
         for board in directory.store.workers():
             if board.owner_key == name:

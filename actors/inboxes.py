@@ -24,6 +24,7 @@ from actors.messages import (
     OfferAgain,
     PermitGranted,
     Prolong,
+    Rebind,
     Register,
     Release,
     RequestLeft,
@@ -51,6 +52,7 @@ RequestMessage: TypeAlias = (
     | Acquire
     | StopAcquiring
     | Prolong
+    | Rebind
     | Describe
     | Assigned
     | WorkerGone

@@ -59,6 +59,13 @@ class Update(Question):
 
 
 @dataclass(frozen=True, slots=True)
+class Rebind(Question):
+    """The request, a bound one, lives no longer than this caller's session from now on."""
+
+    by: Caller
+
+
+@dataclass(frozen=True, slots=True)
 class Acquire(Question):
     """Answer with the board's AccessInfo as soon as there is one."""
 

@@ -15,6 +15,7 @@ from actors.messages import (
     Due,
     FoundUnservable,
     Prolong,
+    Rebind,
     RequestLeft,
     StopAcquiring,
     TellEnd,
@@ -68,7 +69,9 @@ class RequestActor(RequestShell):
                 self._stop_waiting(waiter, late)
             case Prolong(by=by, token=token):
                 policy.check_may_hold(by, self._row.owner_name)
-                self._prolong(token, reply)
+                self._prolong(token, by.name, reply)
+            case Rebind(by=by):
+                self._rebind(by, reply)
             case WorkerGone(epoch=epoch, code=code, reason=reason):
                 self._worker_gone(epoch, code, reason)
             case WorkerReach(epoch=epoch, reachable=reachable, kept=kept):
@@ -116,6 +119,23 @@ class RequestActor(RequestShell):
 
         self.commit((Write(changed, was),), then)
 
+    def _rebind(self, by: Caller, reply: Future | None) -> None:
+        row = self._row
+        if row.session == by.session or row.state.ended:
+            answer(reply)
+            return
+        changed = row._replace(rev=row.rev + 1, session=by.session)
+
+        def then(conflict: Conflict | None) -> None:
+            if conflict is not None:
+                self._caught_up(reply, lambda: self._rebind(by, reply))
+                return
+            self._row = changed
+            self._arrange()
+            answer(reply)
+
+        self.commit((Write(changed, row.rev),), then)
+
     def _acquire(self, message: Acquire, reply: Future | None) -> None:
         if self._row.state is ReqState.WAIT:
             waiting, name = self.directory.waiting_acquires, message.by.name
@@ -162,11 +182,12 @@ class RequestActor(RequestShell):
                     fail(held[1], TimedOut(text, id=self._id))
                 return
 
-    def _prolong(self, token: str | None, reply: Future | None) -> None:
+    def _prolong(self, token: str | None, by: str, reply: Future | None) -> None:
         job = self._job_that_lasts()
         limits = self.directory.rules.limits
-        if token is not None and token == job.last_prolong_token:
-            answer(reply, request.prolong_answer(job, limits))
+        before = request.prolonged_before(job, limits, token, by)
+        if before is not None:
+            answer(reply, before)
             return
         if not self._reachable:
             raise Unreachable(
@@ -174,12 +195,12 @@ class RequestActor(RequestShell):
                 f"now; it ends {job.ends_at:%Y-%m-%d %H:%M:%S}Z",
                 retry_after_s=defaults.HEARTBEAT_S,
             )
-        renewed = request.prolonged(self._row, self._dated(job), self._now, limits, token)
+        renewed = request.prolonged(self._row, self._dated(job), self._now, limits, token, by)
         self._change_job(
             renewed,
             "prolonged",
             reply,
-            lambda: self._prolong(token, reply),
+            lambda: self._prolong(token, by, reply),
             lambda now: request.prolong_answer(now, limits),
         )
 
@@ -210,7 +231,11 @@ class RequestActor(RequestShell):
             return  # the sweep of the worker finds what became of it
         if self._row.rev == row.rev:
             return  # it was told, and the worker is a new one that cannot know
-        self._row, self._job, self._reachable, self._end_was_read = row, job, True, False
+        self._row, self._job = row, job
+        self._began()
+
+    def _began(self) -> None:
+        self._reachable, self._end_was_read = True, False
         self.directory.tell_matcher(RequestLeft(self._id))
         self._arrange()
         self._tell_feed("assigned")

@@ -178,15 +178,23 @@ class RequestShell(FarmActor[RequestMessage]):
     # --- small things
     def _caught_up(self, reply: Future | None, again: Callable[[], None]) -> None:
         """After a refused compare-and-set: read the row, decide anew (SAFETY, A5)."""
+        waited = self._row.state is ReqState.WAIT
         before = (self._row.rev, self._job.rev if self._job else 0)
         self._reload()
         if (self._row.rev, self._job.rev if self._job else 0) == before:
             raise InternalLogicError(f"request {self._id}: a change was refused without a cause")
-        self._arrange()
+        if waited and self._row.state is ReqState.INPROGRESS:
+            self._began()  # its claim is read before it is told, and what is told then is old news
+        else:
+            self._arrange()
         try:
             again()
         except BorutaError as error:
             fail(reply, error)
+
+    def _began(self) -> None:
+        """A board is claimed for it."""
+        raise NotImplementedError
 
     def _reload(self) -> None:
         row = self.directory.store.request(self._id)

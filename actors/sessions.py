@@ -60,7 +60,11 @@ class Sessions:
         key = (caller.name, caller.session)
         session = self._sessions.get(key)
         if session is None:
-            return
+            if not caller.session:
+                return  # a host in this process: it has no connection that could be lost
+            # Its lease ran out while the call was under way; it has another one to come back in.
+            session = self._sessions[key] = _Session(caller, connected=False)
+            session.lease = self._later(self._lease_s, key)
         self.unbind(req_id)
         session.bound.add(req_id)
         self._holder[req_id] = key

@@ -16,7 +16,7 @@ from boruta.domain import defaults
 from boruta.domain.commands import KeptJob
 from boruta.domain.errors import ActionRefused, ProlongLimit, WorkerNotAssigned
 from boruta.domain.quick import quick
-from boruta.domain.rows import JobRow, RequestRow, WorkerRow
+from boruta.domain.rows import JobRow, ProlongedBy, RequestRow, WorkerRow
 from boruta.domain.states import ReqEvent, request_after
 from boruta.domain.types import (
     AccessInfo,
@@ -209,9 +209,22 @@ def prolongs_left(job: JobRow | None, limits: Limits) -> int:
 
 
 def prolonged(
-    row: RequestRow, job: JobRow | None, now: datetime, limits: Limits, token: str | None
+    row: RequestRow,
+    job: JobRow | None,
+    now: datetime,
+    limits: Limits,
+    token: str | None,
+    by: str = "",
 ) -> JobRow:
     """The job after a prolong: its end is now + job time, never earlier than it was.
+
+    Args:
+        row: the request.
+        job: its job.
+        now: aware UTC.
+        limits: what it may take.
+        token: what tells this call from another one, if it is to have its effect once.
+        by: the name of the key whose token it is.
 
     Raises:
         WorkerNotAssigned: it holds no board.
@@ -233,18 +246,28 @@ def prolonged(
             f"0 s are left; it ends {job.ends_at:%Y-%m-%d %H:%M:%S}Z",
             prolongs_left=0,
         )
+    end, number = max(end, job.ends_at), job.prolongs + 1
+    done = () if token is None else (ProlongedBy(by, token, end, number),)
     return job._replace(
         rev=job.rev + 1,
-        ends_at=max(end, job.ends_at),
+        ends_at=end,
         end_rev=job.end_rev + 1,
-        prolongs=job.prolongs + 1,
-        last_prolong_token=token,
+        prolongs=number,
+        prolonged_by=job.prolonged_by + done,
     )
 
 
 def prolong_answer(job: JobRow, limits: Limits) -> Prolonged:
     """What the one who prolonged is told."""
     return Prolonged(job.ends_at, prolongs_left(job, limits))
+
+
+def prolonged_before(job: JobRow, limits: Limits, token: str | None, by: str) -> Prolonged | None:
+    """What this very prolong was answered, if it has had its effect; else None."""
+    for done in job.prolonged_by if token is not None else ():
+        if (done.name, done.token) == (by, token):
+            return Prolonged(done.ends_at, max(0, limits.prolongs - done.number))
+    return None
 
 
 def access(job: JobRow, host: str) -> AccessInfo:

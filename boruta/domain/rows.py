@@ -59,6 +59,15 @@ class RequestRow(NamedTuple):
     ended: datetime | None = None
 
 
+class ProlongedBy(NamedTuple):
+    """A prolong that bore a token, and what it was answered: `number` is how many there were."""
+
+    name: str  # of the key: a token belongs to it
+    token: str
+    ends_at: datetime
+    number: int
+
+
 class JobRow(NamedTuple):
     """The one job of a request. `ended_at` is set only when its session is surely over (A4)."""
 
@@ -76,7 +85,7 @@ class JobRow(NamedTuple):
     tunnel_port: int
     acquired_at: datetime | None = None
     prolongs: int = 0
-    last_prolong_token: str | None = None
+    prolonged_by: tuple[ProlongedBy, ...] = ()  # as many as there may be prolongs, at most
     ended_at: datetime | None = None
     end_reason: str = ""
 

@@ -6,15 +6,26 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from actors.messages import Assign, Assigned, Gone, Release, TellEnd, WorkerGone, WorkerReach
+from actors.messages import (
+    Assign,
+    Assigned,
+    Gone,
+    Release,
+    TellEnd,
+    Update,
+    WorkerGone,
+    WorkerReach,
+)
 from actors.request import RequestActor
+from boruta.domain.changes import RequestChanged
 from boruta.domain.commands import KeptJob, Lease
 from boruta.domain.errors import InternalLogicError
 from boruta.domain.rows import JobRow, RequestRow, Write
-from boruta.domain.types import ReqInfo, ReqState, WorkerState
+from boruta.domain.types import ReqID, ReqInfo, ReqState, WorkerState
 from boruta.testing.dryad import FakeDryad
 from tests.actors.farm import ALICE, LAB, SimFarm
 
@@ -179,3 +190,22 @@ def test_a_board_that_comes_while_its_request_is_started_anew_stays_with_it(
     farm.advance(25)
     assert farm.info(req_id).state is ReqState.INPROGRESS
     assert farm.worker("b1").request == req_id
+
+
+def test_an_update_that_meets_the_claim_leaves_nobody_waiting_for_the_board() -> None:
+    farm = SimFarm()
+    req_id = farm.new()
+    access = farm.start_call(farm.front.requests(ALICE).acquire_worker(req_id))
+    directory, update = farm.system.directory, Update(ReqInfo(id=req_id, priority=3), ALICE)
+    tell = directory.tell_request
+
+    def after_an_update(req_id: ReqID, message: Any, sender: Any = None) -> bool:
+        if isinstance(message, Assigned):
+            tell(req_id, update)  # it stood in the inbox before the news of the claim
+        return tell(req_id, message, sender)
+
+    directory.tell_request = after_an_update  # type: ignore[method-assign]
+    farm.board("b1")
+    assert access.get(timeout=1).username
+    told = [one.kind for one in farm.changes if isinstance(one, RequestChanged)]
+    assert told == ["created", "assigned", "acquired"]

@@ -294,12 +294,13 @@ def test_a_client_that_comes_back_in_time_keeps_its_board(farm: SimFarm) -> None
 
 def test_a_removed_key_ends_what_its_owner_holds(farm: SimFarm) -> None:
     farm.board("b1")
-    held, waiting = farm.new(), farm.new()
+    held, waiting, other = farm.new(), farm.new(), farm.new(by=BOB)
     farm.front.key_removed("alice")
     farm.sim.run_until_idle()
     assert farm.state(held) is ReqState.DONE
     assert "removed the key" in farm.info(held).reason
-    assert farm.state(waiting) is ReqState.INPROGRESS  # not bound, and it is its turn now
+    assert farm.state(waiting) is ReqState.CANCEL  # though not bound: else its turn would come
+    assert farm.state(other) is ReqState.INPROGRESS
 
 
 def test_warnings_come_ten_minutes_and_one_minute_before_the_end(farm: SimFarm) -> None:

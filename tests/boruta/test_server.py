@@ -264,7 +264,7 @@ def test_a_key_lives_and_dies_on_a_running_server(launch: Any, tmp_path: Path, d
     with connect(url, **mine) as alice, connect(data=data) as admin:
         assert alice.info()["name"] == "alice"
         held = alice.new_request({"a": "b"}, 8, bound=True)
-        kept = alice.new_request({"a": "b"}, 8)
+        queued = alice.new_request({"a": "b"}, 8)
         mark = len(server.lines)
         assert boruta("key", "remove", "alice", "--data", data).returncode == 0
         server.said(r"key_revoked key=\S+ connections=1", after=mark)
@@ -272,7 +272,7 @@ def test_a_key_lives_and_dies_on_a_running_server(launch: Any, tmp_path: Path, d
         with pytest.raises(BorutaError):
             connect(url, timeout=5, **mine)
         assert admin.get_request_info(held).state is ReqState.CANCEL
-        assert admin.get_request_info(kept).state is ReqState.WAIT
+        assert admin.get_request_info(queued).state is ReqState.CANCEL
 
 
 def test_keys_are_handled_on_a_stopped_server_too(launch: Any, tmp_path: Path, data: Path) -> None:
