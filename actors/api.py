@@ -149,17 +149,17 @@ class RequestsApi(Asking):
             raise TokenConflict(
                 f"token {token!r} was used for request {twin.id} with another body", id=twin.id
             )
-        if twin.bound and not twin.state.ended:
-            self._system.sessions.bind(self._caller, twin.id)
         return twin
 
     async def _again(self, twin: RequestRow) -> ReqID:
         """The call is sent again: a bound request goes over to the session it comes from now."""
-        return twin.id
-
+        if twin.bound and not twin.state.ended:
+            self._system.sessions.bind(self._caller, twin.id)
             if twin.session != self._caller.session:
                 # In the store too, or after a restart it would end with the session it had.
                 await self._ask_request(twin.id, Rebind(self._caller), lambda row: None)
+        return twin.id
+
     async def _refuse_unservable(self, caps: Capabilities, groups: Groups) -> None:
         missing = await self._ask_matcher(IsServable(caps, groups))
         if missing is not None:
