@@ -301,7 +301,7 @@ class RequestsApi(Asking):
             ref = self._directory.requests.get(req_id)
             if ref is not None and ref.is_alive():
                 try:
-                    found = await self._ask(ref, message, f"request {req_id} not found")
+                    return await self._ask(ref, message, f"request {req_id} not found")
                 except (Restarted, ActorGone):
                     pass  # it ended meanwhile, or is started anew
             if self._system.closing:
