@@ -90,7 +90,7 @@ class Board:
         port = self._port
         if port is None or row is None:
             return
-        left = (job.ends_at - self._directory.dispatcher.utcnow()).total_seconds()
+        left = self._directory.job_ends.left(job)
 
         def on_reply(outcome: CommandReply | BorutaError) -> None:
             if isinstance(outcome, TimedOut):

@@ -12,6 +12,7 @@ import pykka
 
 from actors.feed import ChangeFeed
 from actors.inboxes import MatcherMessage, RequestMessage, WorkerMessage
+from actors.job_ends import JobEnds
 from actors.journal import Journal
 from actors.messages import Gone, Once, PermitGranted
 from actors.runtime import Dispatcher, TimerHandle
@@ -107,6 +108,7 @@ class Directory:
         self.holds = Holds()
         self.presence: dict[WorkerUUID, Presence] = {}
         self.requests: dict[ReqID, pykka.ActorRef[Any]] = {}
+        self.job_ends = JobEnds(dispatcher, self.requests)
         self.workers: dict[WorkerUUID, pykka.ActorRef[Any]] = {}
         self.matcher: pykka.ActorRef[Any] | None = None
         self.failed: Callable[[str, ReqID | WorkerUUID, BaseException], None] | None = None
@@ -168,6 +170,7 @@ class Directory:
     def request_ended(self, row: RequestRow) -> None:
         """The request is over: its ref goes, and the oldest ended ones go from the store."""
         self.requests.pop(row.id, None)
+        self.job_ends.forget(row.id)
         if row.started is not None and row.ended is not None:
             held_s = (row.ended - row.started).total_seconds()
             self.holds.add((row.caps, row.owner_groups), held_s)

@@ -274,7 +274,7 @@ class RequestActor(RequestShell):
             if conflict is not None:
                 self._caught_up(None, lambda: None)
                 return
-            self._job, self._job_end = corrected, None
+            self._job = corrected
             self._arrange()
             self._tell_feed("updated")
 

@@ -37,7 +37,6 @@ class RequestShell(FarmActor[RequestMessage]):
         self._timer: TimerHandle | None = None
         self._next: Due | None = None  # what it brings; one that comes late is of an older timer
         self._reachable = True
-        self._job_end: tuple[int, float] | None = None  # end_rev, and when on the monotonic clock
         self._end_was_read = False  # from the store: by a wall clock that may have been set since
 
     def begin(self) -> None:
@@ -96,11 +95,7 @@ class RequestShell(FarmActor[RequestMessage]):
 
     def _job_left(self, job: JobRow) -> float:
         """Seconds to the job's end, which no step of the wall clock moves (SAFETY, A8)."""
-        now = self.directory.dispatcher.now()
-        if self._job_end is None or self._job_end[0] != job.end_rev:
-            left = (job.ends_at - self._now).total_seconds()
-            self._job_end = job.end_rev, now + left
-        left = self._job_end[1] - now
+        left = self.directory.job_ends.left(job)
         return left if left > _MOMENT_S else 0.0
 
     def _dated(self, job: JobRow) -> JobRow:

@@ -110,7 +110,8 @@ class WorkerActor(WorkerShell):
                 self._board.later("settled", defaults.SETTLED_AFTER_S)
             self._board.cancel("grace")
             job = self._job if back.keeps_job else None
-            kept = None if job is None else worker.kept_job(job, self._now, message.said.job)
+            left = 0.0 if job is None else self.directory.job_ends.left(job)
+            kept = None if job is None else worker.kept_job(job, left, message.said.job)
             answer(reply, Registered(self._info(), back.row.epoch, kept, first=old is None))
             self._news("registered" if old is None else "online")
             if job is not None:

@@ -227,12 +227,11 @@ def check_removable(row: WorkerRow) -> None:
         )
 
 
-def kept_job(job: JobRow, now: datetime, said: KeptJob | None) -> KeptJob:
+def kept_job(job: JobRow, left_s: float, said: KeptJob | None) -> KeptJob:
     """What a returning agent is told of its job; of the same end its own clock knows best (A8)."""
     if said is not None and said.end_rev == job.end_rev:
         return KeptJob(job.request_id, job.board_epoch, said.remaining_s, job.end_rev)
-    remaining = max(0.0, (job.ends_at - now).total_seconds())
-    return KeptJob(job.request_id, job.board_epoch, remaining, job.end_rev)
+    return KeptJob(job.request_id, job.board_epoch, max(0.0, left_s), job.end_rev)
 
 
 def back_off(failures: int, jitter: float) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from actors.messages import TellEnd
 from boruta.domain import request
-from boruta.domain.commands import KeptJob
+from boruta.domain.commands import Command, KeptJob, Lease
 from boruta.domain.defaults import START_GRACE_S
 from boruta.domain.rows import JobRow, RequestRow
 from boruta.domain.types import ReqState
@@ -49,6 +52,60 @@ def test_a_prolong_after_the_clock_was_set_back_gives_the_job_s_time_and_no_hour
     farm.advance(20)
     assert farm.state(req_id) is ReqState.DONE
     farm.end()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_an_agent_is_told_what_remains_whatever_the_wall_clock_says(
+    monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    farm = SimFarm()
+    dryad = farm.board("b1")
+    req_id = farm.new(job_timeout=3600.0)
+    farm.call(farm.front.requests(ALICE).acquire_worker(req_id))
+    farm.sim.run_until_idle()
+    job = farm.store.job(req_id)
+    assert job is not None
+    told: list[Lease] = []
+    send = dryad.send
+
+    def watched(command: Command, within_s: float, on_reply: Callable[[Any], None]) -> None:
+        if isinstance(command, Lease):
+            told.append(command)
+        send(command, within_s, on_reply)
+
+    monkeypatch.setattr(dryad, "send", watched)
+    before = farm.sim.utcnow
+    monkeypatch.setattr(farm.sim, "utcnow", lambda: before() + timedelta(hours=hours))
+    farm.advance(600)
+    farm.system.directory.tell_worker("b1", TellEnd(job))  # as when the first one was not answered
+    farm.sim.run_until_idle()
+    # One that comes back and knows of no end is told in the answer.
+    farm.lose(dryad)
+    dryad.lease = None
+    dryad.reconnect()
+    assert farm.register(dryad).job.remaining_s == pytest.approx(3000, abs=1)
+    assert [one.remaining_s for one in told] == pytest.approx([3000, 3000], abs=1)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_an_actor_that_fails_after_the_clock_was_set_ends_the_job_when_it_was_to_end(
+    monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    farm = SimFarm()
+    farm.board("b1")
+    req_id = farm.new(job_timeout=3600.0)
+    before = farm.sim.utcnow
+    monkeypatch.setattr(farm.sim, "utcnow", lambda: before() + timedelta(hours=hours))
+    farm.advance(600)
+    for kind in ("requests", "workers"):
+        refs = getattr(farm.system.directory, kind)
+        refs[req_id if kind == "requests" else "b1"].tell(object())  # nobody handles that
+        farm.sim.run_until_idle()
+    farm.advance(2990)
+    assert farm.state(req_id) is ReqState.INPROGRESS
+    farm.advance(20)
+    assert farm.info(req_id).reason_code == "time_up"
+    assert farm.system.directory.job_ends._ends == {}
 
 
 def restarted(before: SimFarm, off: timedelta) -> SimFarm:

@@ -12,7 +12,7 @@ TIME = (
         (
             Edit(
                 "actors.request_shell:RequestShell._job_left",
-                "left = self._job_end[1] - now",
+                "left = self.directory.job_ends.left(job)",
                 "left = (job.ends_at - self._now).total_seconds()",
             ),
         ),
