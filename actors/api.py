@@ -86,6 +86,7 @@ class RequestsApi(Asking):
         directory, rules = self._directory, self._directory.rules
         if self._system.closing:
             raise ShuttingDown("the server is stopping", retry_after_s=2.0)
+        self._check_store()
         if unservable not in (None, "wait", "invalid", "refuse"):
             raise BadRequest(f"unservable: {unservable!r} (allowed: wait, invalid, refuse)")
         now = directory.dispatcher.utcnow()
@@ -138,6 +139,7 @@ class RequestsApi(Asking):
             bound=bound,
         )
         await self._committed(row)
+        await self._written(row.id)
         return row.id
 
     def _twin(self, name: str, token: str, hashed: bytes) -> RequestRow | None:
@@ -158,6 +160,7 @@ class RequestsApi(Asking):
             if twin.session != self._caller.session:
                 # In the store too, or after a restart it would end with the session it had.
                 await self._ask_request(twin.id, Rebind(self._caller), lambda row: None)
+        await self._written(twin.id)
         return twin.id
 
     async def _refuse_unservable(self, caps: Capabilities, groups: Groups) -> None:
@@ -195,6 +198,7 @@ class RequestsApi(Asking):
 
     async def update_request(self, req_info: ReqInfo) -> None:
         """Changes priority, valid_after and deadline of a waiting request."""
+        self._check_store()
         now, wanted = self._directory.dispatcher.utcnow(), req_info
         await self._ask_request(
             req_info.id,
@@ -283,6 +287,7 @@ class RequestsApi(Asking):
     async def prolong_access(self, req_id: ReqID, *, token: str | None = None) -> Prolonged:
         """Sets the job's end to now plus its job time, within limits."""
         policy.check_text("", token)
+        self._check_store()
         found: Prolonged = await self._ask_request(
             req_id, Prolong(self._caller, token), lambda row: request.running(row, None)
         )
@@ -296,14 +301,18 @@ class RequestsApi(Asking):
             row = self._row(req_id)
             policy.check_may_hold(self._caller, row.owner_name)
             if row.state.ended:
+                await self._written(req_id)
                 refuse(row)
                 return None
             ref = self._directory.requests.get(req_id)
             if ref is not None and ref.is_alive():
                 try:
-                    return await self._ask(ref, message, f"request {req_id} not found")
+                    found = await self._ask(ref, message, f"request {req_id} not found")
                 except (Restarted, ActorGone):
                     pass  # it ended meanwhile, or is started anew
+                else:
+                    await self._written(req_id)
+                    return found
             if self._system.closing:
                 raise ShuttingDown("the server is stopping", retry_after_s=2.0)
             await self._next_turn()  # one that failed is started anew on the dispatcher's next turn

@@ -9,9 +9,9 @@ import pykka
 from actors.base import ActorGone
 from actors.runtime import Future
 from actors.system import System
-from boruta.domain.errors import NotFoundError, ShuttingDown
+from boruta.domain.errors import NotFoundError, ShuttingDown, StoreUnavailable
 from boruta.domain.slices import Sliced
-from boruta.domain.types import Caller
+from boruta.domain.types import Caller, ReqID, WorkerUUID
 
 T = TypeVar("T")
 SLICE_S: Final = 0.002  # of one list in one turn; then come others, the sockets too
@@ -43,6 +43,27 @@ class Asking:
             if self._system.closing:
                 raise ShuttingDown("the server is stopping", retry_after_s=2.0) from None
             raise ActorGone(missing) from None
+
+    def _check_store(self) -> None:
+        """Refuses what could not be written: better now than half done (SAFETY, A10)."""
+        store = self._directory.store
+        if store.unwell is not None:
+            raise store.unwell
+        if store.full:
+            raise StoreUnavailable(
+                "the store does not keep up: too many changes wait to be written",
+                retry_after_s=1.0,
+            )
+
+    async def _written(self, key: ReqID | WorkerUUID) -> None:
+        """Waits until all that is known of this request or board outlives a crash.
+
+        Raises:
+            StoreUnavailable: it is done, but may be lost by a crash before the store is well.
+        """
+        written = self._directory.journal.written(key)
+        if written is not None:
+            await written
 
     async def _ask_matcher(self, message: object) -> Any:
         return await self._ask(self._directory.matcher, message, "the matcher is not there")

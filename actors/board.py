@@ -14,6 +14,7 @@ from actors.messages import Answered, WorkerDue
 from actors.runtime import TimerHandle
 from boruta.domain import defaults
 from boruta.domain.commands import (
+    Command,
     CommandReply,
     EndSession,
     Healthcheck,
@@ -51,7 +52,8 @@ class Board:
             return
         private, public = self._directory.make_key()
         self._key = (row.board_epoch, private)
-        port.send(
+        self._send(
+            port,
             Prepare(row.epoch, public, defaults.DEFAULT_LEASE_S),
             defaults.PREPARE_WITHIN_S,
             self._answer_to("prepare", row.board_epoch),
@@ -60,7 +62,8 @@ class Board:
     def order_maintenance(self, row: WorkerRow) -> None:
         """Has the agent end every session and show the message."""
         if self._port is not None:
-            self._port.send(
+            self._send(
+                self._port,
                 PutInMaintenance(row.epoch, row.reason or "maintenance"),
                 defaults.MAINTENANCE_WITHIN_S,
                 self._answer_to("maintenance", row.board_epoch),
@@ -98,10 +101,23 @@ class Board:
             elif isinstance(outcome, BorutaError):
                 self.log("lease_refused", request=job.request_id, error=outcome)
 
-        port.send(
+        self._send(
+            port,
             Lease(row.epoch, job.request_id, max(0.0, left), job.end_rev),
             defaults.LEASE_WITHIN_S,
             on_reply,
+        )
+
+    def _send(
+        self,
+        port: DryadPort,
+        command: Command,
+        within_s: float,
+        on_reply: Callable[[CommandReply | BorutaError], None],
+    ) -> None:
+        # The epoch that it bears is written before it is borne (SAFETY, A2).
+        self._directory.journal.after(
+            self._uuid, lambda: port.send(command, within_s, on_reply)
         )
 
     def _answer_to(self, command: str, epoch: int) -> Callable[[CommandReply | BorutaError], None]:

@@ -102,7 +102,7 @@ class Directory:
         self.make_key = make_key  # (private OpenSSH text, public line)
         self.random = random
         self.rules = rules
-        self.journal = Journal(store)
+        self.journal = Journal(store, dispatcher)
         self.feed = ChangeFeed(life, dispatcher.utcnow)
         self.permits = Permits()
         self.holds = Holds()
@@ -215,7 +215,9 @@ class Directory:
 
     @property
     def holding(self) -> bool:
-        """Whether matching waits for known agents to come back after a start (SAFETY, B2)."""
+        """Whether nothing is lent: known agents may come back yet (B2), or the store is ill."""
+        if self.store.unwell is not None:
+            return True  # a claim could not be written (SAFETY, A10)
         if self.dispatcher.now() - self.started_at >= defaults.START_HOLD_S:
             return False
         absent = Presence()

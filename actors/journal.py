@@ -1,30 +1,103 @@
-"""The way to the store: a transaction goes in, its outcome comes back once."""
+"""The way to the store: a transaction goes in, its outcome comes back once.
+
+The store answers at once, from memory, and writes behind (DESIGN, "Decisions"): what was decided is
+decided in its order, and a crash leaves a beginning of it. So whatever goes out of this process --
+an answer, an order to an agent -- waits until the changes that it rests on are written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
+from actors.runtime import Dispatcher, Future
 from boruta.domain.ports import Store
-from boruta.domain.rows import Conflict, Transaction
+from boruta.domain.rows import Conflict, JobRow, RequestRow, Transaction, Write
+from boruta.domain.types import ReqID, WorkerUUID
+
+Key: TypeAlias = ReqID | WorkerUUID
+_PRUNED_AT = 1024
 
 
 class Journal:
-    """Commits what actors decide. Nobody tells of a change before its outcome is back.
+    """Commits what actors decide, and says when it is written.
 
-    The outcome comes by a call-back, so that an actor is written once for a store that answers
-    at once and for one that a disk stands behind.
+    The outcome comes by a call-back, so that an actor is written once for whatever store.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, dispatcher: Dispatcher) -> None:
         self._store = store
+        self._dispatcher = dispatcher
+        self._touched: dict[Key, int] = {}  # the last change of each row that is not yet written
+        self._prune_at = _PRUNED_AT
+        self._waiting: set[Future] = set()
         self.commits = 0
         self.conflicts = 0
 
     def submit(self, transaction: Transaction, then: Callable[[Conflict | None], None]) -> None:
         """Commits `transaction`; `then` gets None, or the row that stood in the way."""
-        conflict = self._store.commit(transaction)
+        store = self._store
+        conflict = store.commit(transaction)
         if conflict is None:
             self.commits += 1
+            if store.written < store.position:
+                self._touch(transaction)
         else:
             self.conflicts += 1
         then(conflict)
+
+    def _touch(self, transaction: Transaction) -> None:
+        touched, position = self._touched, self._store.position
+        for change in transaction:
+            if not isinstance(change, Write):
+                touched[change.id] = position
+            elif isinstance(change.row, JobRow):
+                touched[change.row.request_id] = position
+            elif isinstance(change.row, RequestRow):
+                touched[change.row.id] = position
+            else:
+                touched[change.row.uuid] = position
+        if len(touched) > self._prune_at:
+            written = self._store.written
+            self._touched = {key: at for key, at in touched.items() if at > written}
+            self._prune_at = max(_PRUNED_AT, 2 * len(self._touched))
+
+    def is_written(self, key: Key) -> bool:
+        """Whether everything that is known of this request or board outlives a crash."""
+        return self._touched.get(key, 0) <= self._store.written
+
+    def after(self, key: Key, then: Callable[[], None]) -> None:
+        """Calls `then` once all that is known of this request or board is written; mostly now."""
+        position = self._touched.get(key, 0)
+        if position <= self._store.written:
+            then()
+        else:
+            self._store.when_written(position, then)
+
+    def written(self, key: Key) -> Future | None:
+        """What to await until all that is known of `key` is written; None: it is.
+
+        It gets the StoreUnavailable if the store falls ill before.
+        """
+        if self.is_written(key):
+            return None
+        future = Future(self._dispatcher)
+        if self._store.unwell is not None:
+            future.answer_error(self._store.unwell)
+            return future
+        self._waiting.add(future)
+
+        def told() -> None:
+            self._waiting.discard(future)
+            future.answer(None)
+
+        self._store.when_written(self._touched[key], told)
+        return future
+
+    def health_changed(self) -> None:
+        """Nobody waits for a store that is unwell: it may be so for hours."""
+        unwell = self._store.unwell
+        if unwell is not None:
+            waiting, self._waiting = self._waiting, set()
+            for future in waiting:
+                future.answer_error(unwell)

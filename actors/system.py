@@ -59,6 +59,7 @@ class System:
     ) -> None:
         self.directory = Directory(dispatcher, store, access, make_key, random, rules, life)
         self.directory.failed = self._failed
+        store.on_health(self._store_health)
         self.sessions = Sessions(self.directory)
         self.closing = False
         self.matcher_rests = False  # it failed again and again, and is started anew in a while
@@ -93,6 +94,15 @@ class System:
         if looks:
             self._sweep_later()
             self._tick()
+
+    def _store_health(self) -> None:
+        unwell = self.directory.store.unwell
+        self.directory.journal.health_changed()
+        if unwell is not None:
+            log.error("store_unwell reason=%r: nothing is lent until it is well", str(unwell))
+        else:
+            log.warning("store_well position=%d", self.directory.store.position)
+            self.directory.tell_matcher(Match())
 
     def _tick(self) -> None:
         """Notices that this process was stopped, or its machine asleep (SAFETY, A7)."""

@@ -141,7 +141,8 @@ class WorkerActor(WorkerShell):
     def _assign(self, wanted: RequestRow) -> None:
         row = self._known
         endpoint = None
-        if self._may_be_lent() and wanted.state is ReqState.WAIT:
+        well = self.directory.store.unwell is None
+        if well and self._may_be_lent() and wanted.state is ReqState.WAIT:
             endpoint = self._reserve()
         if endpoint is None:
             self._refuse(wanted)
@@ -275,6 +276,10 @@ class WorkerActor(WorkerShell):
         elif what == "retry" and row.state is WorkerState.PREPARE:
             self._change(worker.retried(row), None)
         elif what == "grace" and row.state is WorkerState.RUN and not self._presence.online:
+            if self.directory.store.unwell is not None:
+                # Its agent cannot register while that cannot be written.
+                self._board.later("grace", self.directory.rules.grace_s, epoch)
+                return
             grace, ran = self.directory.rules.grace_s, self.directory.ran_for
             if ran < grace:  # the server itself stood still (SAFETY, A7)
                 self._board.later("grace", grace - ran, epoch)

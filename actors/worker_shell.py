@@ -143,6 +143,9 @@ class WorkerShell(FarmActor[WorkerMessage]):
                 self.directory.tell_matcher(WorkerKnown(row))
             if old is not None and old.request_id is not None and row.request_id is None:
                 self._board.close_tunnel()  # before anything else (SAFETY, A4)
+                if self.directory.store.unwell is not None:
+                    # The order that ends it waits for the store; he must not stay so long (A10).
+                    self._board.order_end(old, row.reason)
                 if over is not None:
                     self._tell_holder(old, WorkerGone(old.board_epoch, *over))
             if before is not None:

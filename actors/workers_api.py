@@ -61,12 +61,14 @@ class WorkersApi(Asking):
         policy.check_text(reason, None, what="reason")
         # An argument that is never allowed is refused before the worker is looked for (6.3).
         worker.check_settable(state)
+        self._check_store()
         await self._told(uuid, SetState(state, reason, drain, self._caller))
 
     async def set_groups(self, uuid: WorkerUUID, groups: Sequence[str]) -> None:
         """Replaces the worker's groups."""
         policy.check_admin(self._caller)
         wanted = policy.check_group_names(groups)
+        self._check_store()
         await self._told(uuid, SetGroups(wanted, self._caller))
 
     async def check(self, uuid: WorkerUUID) -> tuple[Check, ...]:
@@ -78,11 +80,14 @@ class WorkersApi(Asking):
     async def deregister(self, uuid: WorkerUUID) -> None:
         """Forgets a worker in MAINTENANCE or FAILED."""
         policy.check_admin(self._caller)
+        self._check_store()
         await self._told(uuid, Deregister(self._caller))
 
     async def _told(self, uuid: WorkerUUID, message: object) -> Any:
         ref = self._directory.workers.get(uuid)
-        return await self._ask(ref, message, f"worker {uuid} not found")
+        found = await self._ask(ref, message, f"worker {uuid} not found")
+        await self._written(uuid)
+        return found
 
     def _info(self, uuid: WorkerUUID) -> WorkerInfo:
         row = self._directory.store.worker(uuid)
@@ -114,6 +119,7 @@ class SuperviserApi(Asking):
             Register(registration, self._caller, port),
             f"worker {uuid} not found",
         )
+        await self._written(uuid)
         return found
 
     async def set_fail(self, uuid: WorkerUUID, reason: str) -> None:
@@ -128,3 +134,4 @@ class SuperviserApi(Asking):
             SetFail(reason, self._caller),
             f"worker {uuid} not found",
         )
+        await self._written(uuid)

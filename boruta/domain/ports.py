@@ -9,7 +9,7 @@ from typing import Protocol
 
 from boruta.domain.changes import Change
 from boruta.domain.commands import Command, CommandReply
-from boruta.domain.errors import BorutaError
+from boruta.domain.errors import BorutaError, StoreUnavailable
 from boruta.domain.interfaces import AsyncRequests, AsyncSuperviser, AsyncWorkers
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Transaction, WorkerRow
 from boruta.domain.types import (
@@ -147,12 +147,43 @@ class Access(Protocol):
 
 
 class Store(Protocol):
-    """What outlives the process. Each call is one blocking transaction.
+    """What outlives the process: an image in memory that answers at once, and is written behind.
 
-    `survives` says whether a restart finds anything.
+    Each accepted transaction has a position, 1, 2, ...; they are written in this order, so a
+    crash leaves a beginning of it.
+
+    Attributes:
+        survives: whether a restart finds anything.
+        position: of the last accepted transaction.
+        written: up to which position all outlives a crash.
+        unwell: why nothing can be written now; None: it can.
+        full: so much waits to be written that nothing new may be begun.
     """
 
     survives: bool
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def written(self) -> int: ...
+
+    @property
+    def unwell(self) -> StoreUnavailable | None: ...
+
+    @property
+    def full(self) -> bool: ...
+
+    def when_written(self, position: int, then: Callable[[], None]) -> None:
+        """Calls `then` on the engine's thread once `written` has reached `position`.
+
+        In the order of positions, those of one position in the order of the calls.
+        """
+        ...
+
+    def on_health(self, told: Callable[[], None]) -> None:
+        """Calls `told` on the engine's thread each time `unwell` or `full` has changed."""
+        ...
 
     def next_request(self) -> ReqID:
         """An id that never comes again."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from boruta.domain.errors import InternalLogicError
+from boruta.domain.errors import InternalLogicError, StoreUnavailable
 from boruta.domain.rows import (
     Conflict,
     JobRow,
@@ -27,6 +27,9 @@ class MemoryStore:
     """
 
     survives = False
+    position = written = 0  # there is nothing that could be written later
+    unwell: StoreUnavailable | None = None
+    full = False
 
     def __init__(self) -> None:
         self._requests: dict[ReqID, RequestRow] = {}
@@ -42,6 +45,13 @@ class MemoryStore:
         self._live_jobs: dict[WorkerUUID, ReqID] = {}
         self._last_id = 0
         self._last_seq = 0
+
+    def when_written(self, position: int, then: Callable[[], None]) -> None:
+        """At once."""
+        then()
+
+    def on_health(self, told: Callable[[], None]) -> None:
+        """Memory is never unwell."""
 
     def next_request(self) -> ReqID:
         """An id that never comes again."""
