@@ -171,12 +171,16 @@ class Directory:
         """The request is over: its ref goes, and the oldest ended ones go from the store."""
         self.requests.pop(row.id, None)
         self.job_ends.forget(row.id)
-        if row.started is not None and row.ended is not None:
-            held_s = (row.ended - row.started).total_seconds()
-            self.holds.add((row.caps, row.owner_groups), held_s)
         _less(self.live, row.owner_name)
         if row.bound and self.unbind is not None:
             self.unbind(row.id)
+        self.keep_ended(row)
+
+    def keep_ended(self, row: RequestRow) -> None:
+        """Remembers an ended request; the oldest ones go from the store."""
+        if row.started is not None and row.ended is not None:
+            held_s = (row.ended - row.started).total_seconds()
+            self.holds.add((row.caps, row.owner_groups), held_s)
         self.ended.append(row.id)
         for _ in range(len(self.ended) - defaults.ENDED_KEPT):
             self._forget(self.ended.popleft())

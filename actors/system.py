@@ -82,11 +82,16 @@ class System:
         directory.matcher = directory.dispatcher.start(MatcherActor, directory)
         for board in directory.store.workers():
             self._start_worker(board.uuid)
+        ended = []
         for row in directory.store.requests():
-            if not row.state.ended:
-                self.start_request(row)
-                if row.bound:
-                    self.sessions.restore(row)
+            if row.state.ended:
+                ended.append(row)
+                continue
+            self.start_request(row)
+            if row.bound:
+                self.sessions.restore(row)
+        for row in sorted(ended, key=lambda row: row.ended or row.created):
+            directory.keep_ended(row)
         if directory.known_at_start:
             directory.dispatcher.call_later(
                 defaults.START_HOLD_S, lambda: directory.tell_matcher(Match())

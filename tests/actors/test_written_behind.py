@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from boruta.domain import defaults
 from boruta.domain.commands import EndSession, Lease, Prepare
 from boruta.domain.errors import StoreUnavailable
 from boruta.domain.types import ReqState, WorkerState
@@ -215,3 +216,20 @@ def test_matching_goes_on_when_the_store_is_well_again() -> None:
     farm.writing()
     farm.sim.advance(10.0)
     assert farm.state(second) is ReqState.INPROGRESS
+
+
+def test_ended_requests_of_an_earlier_life_count_among_those_that_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(defaults, "ENDED_KEPT", 3)
+    farm = Late()
+    farm.writing()
+    for req_id in [farm.new() for _ in range(4)]:
+        farm.close(req_id)
+    farm.write()
+    farm.system.stop()
+    again = Late(farm.late.crash())
+    again.writing()
+    again.close(again.new())
+    again.write()
+    assert [row.id for row in again.late.disk.requests()] == [3, 4, 5]
