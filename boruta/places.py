@@ -62,3 +62,8 @@ def keys_dir(data: Path) -> Path:
 def server_json(data: Path) -> Path:
     """What a running server says of itself: pid, url, server_key."""
     return data / "server.json"
+
+
+def database_file(data: Path) -> Path:
+    """Where a data directory has its SQLite file."""
+    return data / "boruta.db"

@@ -52,6 +52,9 @@ VERBS: Final[dict[str, Verb]] = {
     "stats": Verb("stats", "stats", "Show how the farm is used: queue, waits, holds, turn-over."),
     "plan": Verb("plan", "plan", "Show what more boards would change, by a simulation."),
     "key": Verb("keys", "key", "Admit keys to the server on this machine."),
+    "backup": Verb("store", "backup", "Copy the server's database, also while it runs."),
+    "restore": Verb("store", "restore", "Put a backup in the place of the database."),
+    "check-store": Verb("store", "check_store", "Tell what is wrong with a database."),
     "version": Verb("version", "version", "The version of this program."),
 }
 ALIASES: Final = {"release": "close", "cancel": "close"}

@@ -18,7 +18,8 @@ from tests.boruta.typed import typed
 VERBS_OF_A_WORKER = ("show", "enable", "maintenance", "groups", "check", "deregister")
 PROMISED = (
     "demo server key run shell request requests show wait acquire update prolong close release "
-    "cancel ssh ssh-config exec put get forward workers worker watch who stats plan version"
+    "cancel ssh ssh-config exec put get forward workers worker watch who stats plan version "
+    "backup restore check-store"
 )
 
 

@@ -1,0 +1,319 @@
+"""A database below the writer, by SQLAlchemy: what SQLite and PostgreSQL have in common."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from boruta.domain.errors import InternalLogicError, NotLeader, StoreUnavailable
+from boruta.domain.rows import JobRow, RequestRow, Row, WorkerRow
+from boruta.store.backend import Entry, Image, ServerIdentity
+from boruta.store.columns import JOBS, REQUESTS, TABLES, WORKERS, Columns, micros, text
+from boruta.store.history import events_of
+from boruta.store.net import MORE_COLUMNS, Net
+from boruta.store.seal import Seal
+
+T = TypeVar("T")
+_EVENT_COLUMNS: Final = (
+    "at", "kind", "request_id", "worker_uuid", "epoch", "old_state", "new_state", "by", "reason",
+    "server_id",
+)  # fmt: skip
+_WRITTEN: Final[tuple[type[Row], ...]] = (RequestRow, JobRow, WorkerRow)
+
+
+class SqlBackend(ABC):
+    """`Backend` over one connection, which is opened anew after any error.
+
+    Statements are made as text once, and run with plain tuples: a batch has thousands of rows, and
+    a dictionary for each would take longer than the database does.
+    """
+
+    name: str
+    lock: str  # what makes the fence wait for whoever may still commit (SAFETY, A11)
+    xid: str  # what `changed_xid` becomes (SAFETY, E2)
+
+    def __init__(self, seal: Seal, server: ServerIdentity, utcnow: Callable[[], datetime]) -> None:
+        self._seal, self._server, self._utcnow = seal, server, utcnow
+        self._engine: sa.Engine | None = None
+        self._connection: sa.Connection | None = None
+        self._texts: dict[tuple[str, type[Row] | None], str] = {}
+
+    # --- what each of the two has of its own
+    @abstractmethod
+    def new_engine(self) -> sa.Engine:
+        """An engine over the database."""
+
+    @abstractmethod
+    def reading_engine(self) -> sa.Engine:
+        """An engine for whoever only reads: the writer does not wait for him."""
+
+    @abstractmethod
+    def _why(self, error: BaseException) -> str:
+        """What is wrong, for a person."""
+
+    def _look(self) -> None:  # noqa: B027 - most have nothing to look at
+        """Raises StoreUnavailable if what it stands on is not there any more."""
+
+    def interrupt(self) -> None:  # noqa: B027 - most cannot
+        """Makes a call that hangs fail, where that is possible."""
+
+    # --- connection and errors
+    def _open(self) -> sa.Connection:
+        if self._connection is None:
+            if self._engine is None:
+                self._engine = self.new_engine()
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Closes what is open; idempotent."""
+        connection, self._connection = self._connection, None
+        engine, self._engine = self._engine, None
+        # What is closed after an error may well fail once more; it is gone all the same.
+        with contextlib.suppress(Exception):
+            if connection is not None:
+                connection.invalidate()
+        with contextlib.suppress(Exception):
+            if engine is not None:
+                engine.dispose()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with self.foreign_errors():
+            self._look()
+            connection = self._open()
+            with connection.begin():
+                yield connection
+
+    @contextlib.contextmanager
+    def foreign_errors(self) -> Iterator[None]:
+        """Errors of others end here, and the connection with them.
+
+        Raises:
+            NotLeader: a row that is unique was there: another server wrote.
+            StoreUnavailable: anything else that the database says.
+        """
+        try:
+            yield
+        except exc.IntegrityError as error:
+            self.close()
+            raise NotLeader(f"{self.name}: another server wrote: {error.orig}") from error
+        except (exc.SQLAlchemyError, OSError) as error:
+            self.close()
+            cause = getattr(error, "orig", None) or error
+            raise StoreUnavailable(f"{self.name}: {self._why(cause)}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    # --- Backend
+    def lead(self) -> int:
+        """Takes the lead over whoever had it."""
+        started = micros(self._utcnow())
+        me = self._server
+        with self._transaction() as connection:
+            self._run(
+                connection,
+                "UPDATE leader SET epoch = epoch + 1, server_id = ?",
+                [(me.id,)],
+            )
+            self._run(
+                connection,
+                "INSERT INTO servers (id, epoch, address, started_at, software) "
+                "VALUES (?, 1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET epoch = servers.epoch + 1, "
+                "address = excluded.address, started_at = excluded.started_at, "
+                "software = excluded.software",
+                [(me.id, me.address, started, me.software)],
+            )
+            self._run(connection, "UPDATE meta SET store_key_id = ?", [(self._seal.key_id,)])
+            return int(connection.exec_driver_sql("SELECT epoch FROM leader").scalar_one())
+
+    def load(self) -> Image:
+        """All that is kept."""
+        lost: list[str] = []
+        with self._transaction() as connection:
+            requests = self._rows(connection, REQUESTS)
+            jobs = self._rows(connection, JOBS, "key_enc", "key", "request", lost)
+            workers = self._rows(
+                connection, WORKERS, "prepared_key_enc", "prepared_key", "worker", lost
+            )
+            found = connection.exec_driver_sql("SELECT last_id, last_seq, position FROM meta")
+            last_id, last_seq, position = found.one()
+            servers = connection.exec_driver_sql("SELECT id, epoch FROM servers").all()
+        return Image(
+            requests,
+            jobs,
+            workers,
+            last_id,
+            last_seq,
+            position,
+            {str(name): int(epoch) for name, epoch in servers},
+            lost,
+        )
+
+    def _rows(
+        self,
+        connection: sa.Connection,
+        columns: Columns[Any],
+        sealed: str = "",
+        key: str = "",
+        what: str = "",
+        lost: list[str] | None = None,
+    ) -> list[Any]:
+        names = columns.names
+        asked = f"SELECT {', '.join(map(_quoted, names))} FROM {columns.table} ORDER BY {names[0]}"
+        at = names.index(sealed) if sealed else -1
+        found = []
+        for values in connection.exec_driver_sql(asked):
+            try:
+                row = columns.decode(values, self._seal)
+            except Exception as error:
+                raise StoreUnavailable(
+                    f"{self.name}: {columns.table} {values[0]}: cannot be read "
+                    f"({type(error).__name__}: {error}); boruta check-store tells what is wrong"
+                ) from error
+            if lost is not None and values[at] and not getattr(row, key):
+                lost.append(f"{what} {values[0]}")
+            found.append(row)
+        return found
+
+    def apply(self, batch: Sequence[Entry], first_position: int, leader_epoch: int) -> None:
+        """Commits the batch as one transaction; one that is there already is left as it is."""
+        last = batch[-1]
+        net = Net(batch, self._seal, self._server.id)
+        parts = [(kind, net.parts(kind)) for kind in _WRITTEN]
+        events = [self._event(event) for entry in batch for event in events_of(entry)]
+        with self._transaction() as connection:
+            position = self._fence(connection, leader_epoch)
+            if position == last.position:
+                return  # an earlier try was cut off after it had been committed
+            if position != first_position - 1:
+                raise NotLeader(
+                    f"{self.name}: another server wrote: the log stands at {position}, "
+                    f"not at {first_position - 1}"
+                )
+            run = self._run
+            run(
+                connection,
+                "UPDATE meta SET position = ?, last_id = ?, last_seq = ?",
+                [(last.position, last.last_id, last.last_seq)],
+            )
+            # What makes room comes before what takes it: the unique indexes look at each row.
+            dropped = "DELETE FROM jobs WHERE request_id = ?"
+            run(connection, dropped, net.dropped_jobs, checked=False)
+            for kind, part in parts:
+                run(connection, self._text("delete", kind), part.deletes)
+            closed = "UPDATE jobs SET tunnel_open = 0 WHERE request_id = ?"
+            run(connection, closed, net.closed_tunnels, checked=False)
+            forgotten = "UPDATE jobs SET known = 0 WHERE worker_uuid = ?"
+            run(connection, forgotten, net.removed_workers, checked=False)
+            for kind, part in parts:
+                run(connection, self._text("update", kind), part.updates)
+            for kind, part in parts:
+                run(connection, self._text("insert", kind), part.inserts)
+            run(connection, self._text("event", None), events)
+
+    def prune(self, before: datetime, keep: int, most: int, leader_epoch: int) -> int:
+        """Deletes some of the oldest events."""
+        with self._transaction() as connection:
+            self._fence(connection, leader_epoch)
+            newest = connection.exec_driver_sql("SELECT max(id) FROM events").scalar_one() or 0
+            return self._run(
+                connection,
+                "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) "
+                "AND (at < ? OR id <= ?)",
+                [(most, micros(before), newest - keep)],
+                checked=False,
+            )
+
+    def _fence(self, connection: sa.Connection, leader_epoch: int) -> int:
+        """The position of the log; nobody else changes it before our transaction is over.
+
+        Raises:
+            NotLeader: another server has taken over.
+        """
+        asked = "SELECT leader.epoch, leader.server_id, meta.position FROM leader, meta"
+        epoch, who, position = connection.exec_driver_sql(f"{asked} {self.lock}").one()
+        if epoch != leader_epoch:
+            raise NotLeader(f"{self.name}: server {who!r} has taken over (epoch {epoch})")
+        return int(position)
+
+    # --- statements
+    def _event(self, event: Any) -> tuple[Any, ...]:
+        at, kind, request_id, uuid, epoch, old, new, by, reason = event
+        uuid = None if uuid is None else text(uuid)
+        return (
+            micros(at), kind, request_id, uuid, epoch, old, new, text(by), text(reason),
+            self._server.id,
+        )  # fmt: skip
+
+    def _text(self, verb: str, kind: type[Row] | None) -> str:
+        found = self._texts.get((verb, kind))
+        if found is None:
+            found = self._texts[verb, kind] = self._make(verb, kind)
+        return found
+
+    def _make(self, verb: str, kind: type[Row] | None) -> str:
+        if kind is None:
+            return self._insert("events", _EVENT_COLUMNS)
+        columns = TABLES[kind]
+        key, *others = map(_quoted, columns.names)
+        if verb == "insert":
+            return self._insert(columns.table, (*columns.names, *MORE_COLUMNS[kind]))
+        if verb == "delete":
+            return f"DELETE FROM {columns.table} WHERE {key} = ? AND rev = ?"
+        values = ", ".join(f"{name} = ?" for name in others)
+        return (
+            f"UPDATE {columns.table} SET {values}, changed_xid = {self.xid} "
+            f"WHERE {key} = ? AND rev = ?"
+        )
+
+    def _insert(self, table: str, names: Sequence[str]) -> str:
+        return (
+            f"INSERT INTO {table} ({', '.join(map(_quoted, names))}, changed_xid) "
+            f"VALUES ({', '.join('?' * len(names))}, {self.xid})"
+        )
+
+    def _run(
+        self,
+        connection: sa.Connection,
+        statement: str,
+        rows: Sequence[tuple[Any, ...]],
+        checked: bool = True,
+    ) -> int:
+        """Runs a statement for each of the rows; how many it changed.
+
+        Raises:
+            NotLeader: not each of them changed one row (if that is `checked`): the rev was not the
+                one that was read, so another server wrote.
+        """
+        if not rows:
+            return 0
+        done = self._execute(connection, statement, rows)
+        if checked and done != len(rows):
+            if done < 0:
+                raise InternalLogicError(f"{self.name}: the driver does not count rows")
+            raise NotLeader(
+                f"{self.name}: another server wrote: {done} of {len(rows)} rows are as they were "
+                f"({statement.split(' SET ')[0]})"
+            )
+        return done
+
+    def _execute(
+        self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]
+    ) -> int:
+        """Runs it for each of the rows; how many were changed."""
+        if len(rows) == 1:
+            return connection.exec_driver_sql(statement, rows[0]).rowcount
+        return connection.exec_driver_sql(statement, list(rows)).rowcount
+
+
+def _quoted(name: str) -> str:
+    # A word that PostgreSQL or SQLite keeps for itself.
+    return f'"{name}"' if name in ("groups", "by") else name

@@ -1,0 +1,166 @@
+"""The tables in PostgreSQL, by psycopg 3."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from boruta.domain.errors import BadConfig, NotLeader, StoreUnavailable
+from boruta.store.backend import ServerIdentity
+from boruta.store.database import SqlBackend
+from boruta.store.seal import Seal
+
+# SAFETY, A12: a server that was stopped inside a transaction must not hold up its successor; and a
+# commit counts only when it is on the disk, whatever the database's own default is.
+SETTINGS: Final = (
+    "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=2000 -c synchronous_commit=on "
+    "-c default_transaction_isolation=read\\ committed -c timezone=UTC"
+)
+CONNECT_S: Final = 5
+XID: Final = "changed_xid"
+_STATES: Final = {
+    "53100": "its disk is full",
+    "53300": "it takes no more connections",
+    "25006": "it is read-only",
+    "55P03": "another transaction holds the log: one whose end is unknown, or another server's",
+    "57P01": "it is stopping",
+    "57P02": "it is stopping",
+    "57P03": "it is starting or stopping",
+    "28P01": "it refuses the password",
+    "28000": "it refuses this user",
+    "3D000": "there is no such database",
+}
+
+
+def engine_url(url: str) -> sa.URL:
+    """The URL as SQLAlchemy wants it.
+
+    Raises:
+        BadConfig: it is none, or the driver is not installed.
+    """
+    try:
+        found = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise BadConfig("database: want postgresql://USER@HOST/NAME") from None
+    if found.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise BadConfig(f"database: {found.drivername!r}: want postgresql://USER@HOST/NAME")
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise BadConfig(
+            "database: psycopg is not installed: pip install 'boruta-farm[postgres]'"
+        ) from None
+    return found.set(drivername="postgresql+psycopg")
+
+
+def why(error: BaseException) -> str:
+    """What PostgreSQL says, for a person."""
+    state = getattr(error, "sqlstate", None)
+    told = " ".join(str(error).split())
+    if state in _STATES:
+        return f"{_STATES[state]} ({told})"
+    return told or type(error).__name__
+
+
+class PostgresBackend(SqlBackend):
+    """`Backend` over a PostgreSQL database."""
+
+    lock = "FOR SHARE OF leader FOR UPDATE OF meta"
+    xid = "pg_current_xact_id()::text::bigint"
+
+    def __init__(
+        self,
+        url: str,
+        seal: Seal,
+        server: ServerIdentity,
+        utcnow: Callable[[], datetime],
+    ) -> None:
+        super().__init__(seal, server, utcnow)
+        self._url = engine_url(url)
+        self.name = self._url.set(drivername="postgresql").render_as_string(hide_password=True)
+        self._guard = threading.Lock()
+        self._socket = -1
+
+    def new_engine(self) -> sa.Engine:
+        """An engine over the database."""
+        return make_engine(self._url)
+
+    def reading_engine(self) -> sa.Engine:
+        """An engine for whoever only reads: the writer does not wait for him."""
+        return make_engine(self._url)
+
+    def _why(self, error: BaseException) -> str:
+        return why(error)
+
+    def _open(self) -> sa.Connection:
+        if self._connection is not None:
+            return self._connection
+        connection = super()._open()
+        driver: Any = connection.connection.driver_connection
+        with self._guard:
+            self._socket = driver.fileno()
+        return connection
+
+    def close(self) -> None:
+        """Closes what is open; idempotent."""
+        with self._guard:
+            self._socket = -1
+        super().close()
+
+    def _execute(
+        self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]
+    ) -> int:
+        if len(rows) > 1 and statement.startswith("INSERT "):
+            return self._copy(connection, statement, rows)
+        return super()._execute(connection, statement.replace("?", "%s"), rows)
+
+    def _copy(
+        self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]
+    ) -> int:
+        """The same as many inserts, in a tenth of the time; `changed_xid` has its default."""
+        import psycopg
+
+        into = statement.removeprefix("INSERT INTO ").partition(f", {XID}) VALUES ")[0]
+        driver: Any = connection.connection.driver_connection
+        try:
+            with driver.cursor() as cursor:
+                with cursor.copy(f"COPY {into}) FROM STDIN") as copy:
+                    for row in rows:
+                        copy.write_row(row)
+                return int(cursor.rowcount)
+        except psycopg.IntegrityError as error:
+            raise NotLeader(f"{self.name}: another server wrote: {why(error)}") from error
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"{self.name}: {why(error)}") from error
+
+    def interrupt(self) -> None:
+        """Cuts the connection: whoever waits for an answer on it has an error then."""
+        with self._guard, contextlib.suppress(OSError):
+            if self._socket >= 0:
+                with socket.socket(fileno=os.dup(self._socket)) as ours:
+                    ours.shutdown(socket.SHUT_RDWR)
+
+
+def make_engine(url: sa.URL) -> sa.Engine:
+    """An engine that keeps no connections of its own."""
+    return sa.create_engine(
+        url,
+        poolclass=sa.NullPool,
+        connect_args={
+            "options": SETTINGS,
+            "connect_timeout": CONNECT_S,
+            "application_name": "boruta",
+            # A host that vanished is noticed though it sends nothing.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+        },
+    )
