@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -125,6 +126,7 @@ def page_of_requests(
     *,
     describe: Callable[[Row], ReqInfo] | None = None,
     by_id: bool = False,
+    border: Row | None = None,
 ) -> Sliced[tuple[list[Row], ListInfo]]:
     """A page of the requests that match, as the rows that they are; in slices.
 
@@ -135,17 +137,20 @@ def page_of_requests(
         page: the first 65,535 if None.
         describe: makes a row into what the list shows; None if rows are that already.
         by_id: the rows surely stand in the order of their ids.
+        border: that of the page, if it is known already.
 
     Raises:
         BadSort: an unknown item or order.
         BadPage: an unknown direction, or a limit out of range.
         NotFoundError: there is no request with the border's id.
     """
-    key, down = _order(sort, _ROW_KEYS if _light(rows) else _REQUEST_KEYS)
-    page = _checked(page)
+    item, down = order_of(sort)
+    key = (_ROW_KEYS if _light(rows) else _REQUEST_KEYS)[item]
+    page = checked(page)
     if not by_id:
         rows = sorted(rows, key=_id)
-    border = _request_at(rows, page.id) if page.id else None
+    if page.id and border is None:
+        border = border_of(partial(_row_at, rows), page.id)
     chosen = rows if filter is None else (yield from _chosen(rows, filter, describe))
     return (yield from _page(chosen, _id, key, down, page, border))
 
@@ -180,16 +185,16 @@ def list_workers(
         NotFoundError: there is no worker with the border's uuid.
         BadSort, BadPage: as for requests.
     """
-    page = _checked(page)
+    page = checked(page)
     border = None
     if page.id:
         border = next((row for row in rows if row.worker_uuid == page.id), None)
         if border is None:
             raise NotFoundError(f"worker {page.id} not found: no page can start there")
-    key, down = _order(sort, _WORKER_KEYS)
+    item, down = order_of(sort, _WORKER_KEYS)
     line = sorted(rows, key=_uuid)
     chosen = line if filter is None else [row for row in line if filter.match(row)]
-    return whole(_page(chosen, _uuid, key, down, page, border))
+    return whole(_page(chosen, _uuid, _WORKER_KEYS[item], down, page, border))
 
 
 # --- what a list is sorted by, beside the name of a row; None is its name alone
@@ -229,19 +234,31 @@ def _light(rows: Sequence[Any]) -> bool:
     return bool(rows) and isinstance(rows[0], RequestRow)
 
 
-def _order(sort: SortInfo | None, keys: Mapping[str, Key | None]) -> tuple[Key | None, bool]:
+def order_of(
+    sort: SortInfo | None, keys: Mapping[str, Key | None] = _REQUEST_KEYS
+) -> tuple[str, bool]:
+    """The item to sort by, and whether the highest comes first.
+
+    Raises:
+        BadSort: an unknown item or order.
+    """
     first = next(iter(keys))
     if sort is None:
-        return keys[first], False
+        return first, False
     item = sort.item.lower() or first
     if item not in keys:
         raise BadSort(f"sort: {sort.item!r} is no item to sort by (allowed: {', '.join(keys)})")
     if sort.order not in tuple(SortOrder):
         raise BadSort(f"sort: {sort.order!r} is no order (allowed: {', '.join(SortOrder)})")
-    return keys[item], sort.order == SortOrder.DESCENDING
+    return item, sort.order == SortOrder.DESCENDING
 
 
-def _checked(page: Page | None) -> Page:
+def checked(page: Page | None) -> Page:
+    """The page with its limit; the first 65,535 if None.
+
+    Raises:
+        BadPage: an unknown direction, or a limit out of range.
+    """
     if page is None:
         return Page(limit=defaults.FULL_PAGE)
     if page.direction not in tuple(ListDirection):
@@ -254,12 +271,21 @@ def _checked(page: Page | None) -> Page:
     return Page(page.id, page.direction, page.limit or defaults.FULL_PAGE)
 
 
-def _request_at(rows: Sequence[Row], wanted: object) -> Row:
-    if isinstance(wanted, int):
-        at = bisect_left(rows, wanted, key=_id)
-        if at < len(rows) and rows[at].id == wanted:
-            return rows[at]
-    raise NotFoundError(f"request {wanted} not found: no page can start there", id=wanted)
+def _row_at(rows: Sequence[Row], wanted: ReqID) -> Row | None:
+    at = bisect_left(rows, wanted, key=_id)
+    return rows[at] if at < len(rows) and rows[at].id == wanted else None
+
+
+def border_of(row_of: Callable[[ReqID], Row | None], wanted: object) -> Row:
+    """The request where a page starts.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    row = row_of(wanted) if isinstance(wanted, int) else None
+    if row is None:
+        raise NotFoundError(f"request {wanted} not found: no page can start there", id=wanted)
+    return row
 
 
 def _page(

@@ -12,9 +12,15 @@ from boruta.domain.commands import Command, CommandReply
 from boruta.domain.errors import BorutaError, StoreUnavailable
 from boruta.domain.interfaces import AsyncRequests, AsyncSuperviser, AsyncWorkers
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Transaction, WorkerRow
+from boruta.domain.slices import Sliced
 from boruta.domain.types import (
     Caller,
+    ListFilter,
+    ListInfo,
+    Page,
     ReqID,
+    ReqInfo,
+    SortInfo,
     WorkerUUID,
 )
 
@@ -39,7 +45,7 @@ class DryadPort(Protocol):
         ...
 
     def cut(self, reason: str) -> None:
-        """Ends the connection."""
+        """Tells the agent why, and ends the connection."""
         ...
 
 
@@ -219,6 +225,16 @@ class Store(Protocol):
 
     def requests(self) -> Sequence[RequestRow]:
         """All requests, by id."""
+        ...
+
+    def page_of_requests(
+        self,
+        filter: ListFilter | None,
+        sort: SortInfo | None,
+        page: Page | None,
+        describe: Callable[[RequestRow], ReqInfo],
+    ) -> Sliced[tuple[list[RequestRow], ListInfo]]:
+        """A page of the requests that match, in slices; see `listing.page_of_requests`."""
         ...
 
     def workers(self) -> Sequence[WorkerRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from boruta.domain.catalogue import Catalogue
 from boruta.domain.errors import InternalLogicError, StoreUnavailable
 from boruta.domain.rows import (
     Conflict,
@@ -16,7 +17,16 @@ from boruta.domain.rows import (
     WorkerRow,
     Write,
 )
-from boruta.domain.types import ReqID, WorkerUUID
+from boruta.domain.slices import Sliced
+from boruta.domain.types import (
+    ListFilter,
+    ListInfo,
+    Page,
+    ReqID,
+    ReqInfo,
+    SortInfo,
+    WorkerUUID,
+)
 
 
 class MemoryStore:
@@ -43,6 +53,7 @@ class MemoryStore:
         }
         self._tokens: dict[tuple[str, str], ReqID] = {}
         self._live_jobs: dict[WorkerUUID, ReqID] = {}
+        self._catalogue = Catalogue()
         self._last_id = 0
         self._last_seq = 0
 
@@ -99,6 +110,8 @@ class MemoryStore:
     def _put(self, row: Row) -> None:
         match row:
             case RequestRow():
+                if self._catalogue:
+                    self._catalogue.changed(row.id, self._requests.get(row.id))
                 self._requests[row.id] = row
                 if row.token is not None:
                     self._tokens[row.owner_name, row.token] = row.id
@@ -116,6 +129,8 @@ class MemoryStore:
             del self._workers[change.id]
             return
         row = self._requests.pop(change.id)
+        if self._catalogue:
+            self._catalogue.changed(change.id, row)
         job = self._jobs.pop(change.id, None)
         if job is not None and job.ended_at is None:
             raise InternalLogicError(f"request {change.id} was removed while its job is live")
@@ -147,6 +162,16 @@ class MemoryStore:
     def requests(self) -> Sequence[RequestRow]:
         """All requests, by id."""
         return list(self._requests.values())
+
+    def page_of_requests(
+        self,
+        filter: ListFilter | None,
+        sort: SortInfo | None,
+        page: Page | None,
+        describe: Callable[[RequestRow], ReqInfo],
+    ) -> Sliced[tuple[list[RequestRow], ListInfo]]:
+        """A page of the requests that match, in slices; see `listing.page_of_requests`."""
+        return self._catalogue.page(self._requests, filter, sort, page, describe)
 
     def workers(self) -> Sequence[WorkerRow]:
         """All workers, by uuid."""
