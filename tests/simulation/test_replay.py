@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from boruta.testing import Faults, Simulation
 from boruta.testing.simulation import Violation
 from boruta.testing.simulation.__main__ import main
 from boruta.testing.simulation.invariants import Invariants
+from boruta.testing.simulation.sweep import HOUR_S, Plan, run_one
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +51,67 @@ def test_a_seed_gives_the_same_digest_whatever_the_hash_seed_of_the_process() ->
         said.append(re.sub(r"(?m)^virtual time .*$", "", done.stdout))  # tells real seconds too
     assert "digest" in said[0]
     assert said[0] == said[1]
+
+
+# Clients that are cut off amid several calls, tasks that hang for ever, servers that die with all.
+PLANS = (
+    Plan(8, HOUR_S, "cut=60", 0.9, 600.0),
+    Plan(5, HOUR_S, "storms=1,client_killed=0.3,server_killed=40,claim_refused=0.1", 0.9, 600.0),
+    Plan(5, HOUR_S, "prepare_hangs=0.3,agent_killed=40,agent_hung=40,server_lost=20", 0.9, 600.0),
+)  # fmt: skip
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def a_frozen_heap() -> Iterator[None]:
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def collect_now_and_then() -> Callable[[str], None]:
+    """A trace that has the garbage collected between steps, the young every time."""
+    count = iter(range(10**9))
+
+    def collect(_: str) -> None:
+        gc.collect(2 if next(count) % 500 == 0 else 0)
+
+    return collect
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.faults)
+def test_a_seed_gives_the_same_digest_whenever_garbage_is_collected(plan: Plan) -> None:
+    wanted = run_one(1, plan)
+    assert wanted.broken == ""
+    assert run_one(2, plan).summary.digest != wanted.summary.digest
+    again = [run_one(1, plan)]
+    with no_collector():
+        again.append(run_one(1, plan))
+    with a_frozen_heap():
+        again.append(run_one(1, plan))
+    again.append(run_one(1, plan, collect_now_and_then()))
+    assert [one.summary for one in again] == [wanted.summary] * 4
+
+
+def test_a_seed_gives_the_same_digest_in_a_fresh_process_as_in_one_where_others_ran() -> None:
+    plan = PLANS[0]
+    words = plan.again(1).split()
+    done = subprocess.run(
+        [sys.executable, *words[1:]],
+        cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "3"},
+        capture_output=True, text=True, check=True, timeout=50,
+    )  # fmt: skip
+    assert f"digest         {run_one(1, plan).summary.digest}\n" in done.stdout
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from boruta.testing.dryad import HOST_KEY
 from boruta.testing.simulation.faults import Weather
 from boruta.testing.simulation.lines import SERVER, Machine
 from boruta.testing.simulation.network import Network
-from boruta.testing.simulation.world import Process
+from boruta.testing.simulation.process import Process
 from dryad.agent import Agent
+from dryad.clock import Alarm
 from dryad.connection import Connection
 from dryad.lease import Remembered
 
@@ -131,7 +132,7 @@ class _Clock:
         """Seconds."""
         return self._process.world.now
 
-    def call_at(self, when: float, fn: Callable[[], None]) -> asyncio.TimerHandle:
+    def call_at(self, when: float, fn: Callable[[], None]) -> Alarm:
         """Calls `fn` once `when` has come."""
         return self._process.loop.call_at(max(when, self.now()), fn)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from boruta.domain import defaults
 from boruta.testing.simulation.boards import Board
+from boruta.testing.simulation.engine import BLUR_S
 from boruta.testing.simulation.ledger import Job, Ledger
 from boruta.testing.simulation.servers import ServerHost
 from boruta.testing.simulation.world import World
@@ -27,6 +28,8 @@ class Doors:
         self._server = server
         self._ledger = ledger
         self._broken = broken
+        # Where turns come late, some of them lie between the end of a request and of its tunnel.
+        self._blur = BLUR_S if server.weather.faults.turn_late else 0.0
 
     def watch(self, what: str, board: Board, key: str) -> None:
         """A key is let in, a lease is on the disk, somebody logs in, or stays."""
@@ -50,7 +53,7 @@ class Doors:
     def entered(self, board: Board, private: str) -> None:
         """A holder got in through the server's tunnel."""
         job = self._ledger.by_key.get(private)
-        if job is None or job.over_at is not None:
+        if job is None or self._is_over(job):
             which = "no job" if job is None else f"request {job.row.request_id}, which is over,"
             self._broken("1 one holder", f"a key of {which} opens {board.uuid}")
         elif job.row.worker_uuid != board.uuid:
@@ -123,8 +126,22 @@ class Doors:
             return
         open_ = {(job.row.tunnel_host, job.row.tunnel_port) for job in running.values()}
         for endpoint in opened:
-            if (endpoint.host, endpoint.port) not in open_:
+            if (endpoint.host, endpoint.port) not in open_ | self._just_closed():
                 self._broken("1 one holder", f"the tunnel {endpoint} outlives its job")
+
+    def _is_over(self, job: Job) -> bool:
+        return job.over_at is not None and self._world.now - job.over_at >= self._blur
+
+    def _just_closed(self) -> set[tuple[str, int]]:
+        """Tunnels of jobs that are over, where the turn that closes them may come late."""
+        if not self._blur:
+            return set()
+        since = self._world.now - self._blur
+        return {
+            (job.row.tunnel_host, job.row.tunnel_port)
+            for job in self._ledger.jobs.values()
+            if job.over_at is not None and job.over_at >= since
+        }
 
     def _well_since(self, board: Board) -> float:
         return max(board.runs_since, board.cable.changed_at, self._server.up_since)

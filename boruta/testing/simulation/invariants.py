@@ -253,7 +253,8 @@ class Invariants:
         if seen == self._seen:
             return
         self._seen = seen
-        self._date()
+        if self.queue.jumped:
+            self._date()
         for defect in server.process.loop.defects:
             self.broken("0 no defect", f"{server.process.name}: {defect}")
         refused = server.dispatcher.refusals != self._refusals

@@ -10,7 +10,7 @@ from boruta.domain import defaults
 from boruta.domain.errors import BorutaError, Unreachable
 from boruta.domain.types import Caller
 from boruta.testing.simulation.network import Cable, End, Network, Wire
-from boruta.testing.simulation.world import Process
+from boruta.testing.simulation.process import Process
 from transport.client import Address, Link
 from transport.dealer import Connection, KeyPair
 from transport.lifeline import Lifeline

@@ -4,60 +4,93 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import itertools
 import logging
-import weakref
-from collections.abc import Callable, Coroutine, Generator
+import threading
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime import Future
-
 if TYPE_CHECKING:
-    from boruta.testing.simulation.world import Process
+    from boruta.testing.simulation.process import Process
 
 log = logging.getLogger("boruta.simulation")
-_serial = itertools.count()
+_PRUNED_AT = 32  # tasks of one process
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task whose hash is no address: sets of tasks come out in the same order on each run."""
+    """A task whose hash is neither an address nor a number that goes on from one world to the
+    next: a set of tasks comes out in the same order on each run."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._serial = next(_serial)
-        super().__init__(*args, **kwargs)
+    _serial: int | None = None
 
     def __hash__(self) -> int:
-        return self._serial
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+        found = self._serial
+        if found is None:
+            found = self._serial = _serial_of(self.get_loop())
+        return found
 
 
 class SimFuture(asyncio.Future[Any]):
-    """A future whose hash is no address."""
+    """A future whose hash is like that of a task."""
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
-        self._serial = next(_serial)
-        super().__init__(loop=loop)
+    _serial: int | None = None
 
     def __hash__(self) -> int:
-        return self._serial
+        found = self._serial
+        if found is None:
+            found = self._serial = _serial_of(self.get_loop())
+        return found
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
+
+def _serial_of(loop: asyncio.AbstractEventLoop) -> int:
+    process: Process = loop.process  # type: ignore[attr-defined]
+    return next(process.world.serials)
 
 
-class LoopTimer(asyncio.TimerHandle):
-    """A call that is still to come."""
+class Call:
+    """What a loop is to call: a handle as asyncio knows it, with nothing that is not needed here.
 
-    @property
-    def off(self) -> bool:
-        """It was cancelled."""
-        return self.cancelled()
+    Attributes:
+        off: it was cancelled.
+    """
+
+    __slots__ = ("_args", "_at", "_context", "_function", "_process", "off")
+
+    def __init__(
+        self,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        process: Process,
+        context: contextvars.Context | None,
+        at: float = 0.0,
+    ) -> None:
+        self._function = function
+        self._args = args
+        self._process = process
+        self._context = contextvars.copy_context() if context is None else context
+        self._at = at
+        self.off = False
+
+    def cancel(self) -> None:
+        """It is not called."""
+        self.off = True
+        self._function, self._args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        """Whether it is not called."""
+        return self.off
+
+    def when(self) -> float:
+        """When it is due, if it is a timer."""
+        return self._at
 
     def fire(self) -> None:
-        """Runs in a step of its process."""
-        self._loop.process.call(self)  # type: ignore[attr-defined]
+        """It is due: it runs in a step of its process."""
+        self._process.call(self)
+
+    def run(self) -> None:
+        """Calls it, if it was not cancelled."""
+        if not self.off:
+            self._context.run(self._function, *self._args)
 
 
 class SimLoop(asyncio.AbstractEventLoop):
@@ -68,12 +101,18 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     Attributes:
         defects: what tasks and callbacks raised and nobody took.
+        context: of what comes from outside.
     """
 
     def __init__(self, process: Process) -> None:
         self.process = process
+        self._thread_id = threading.get_ident()  # there is one: whatever runs, runs on this loop
         self.defects: list[str] = []
-        self._tasks: weakref.WeakSet[SimTask] = weakref.WeakSet()
+        self.context = contextvars.copy_context()
+        # Held, by the world too, until they are done: one that nobody else holds would unwind
+        # whenever the garbage collector comes by.
+        self._tasks: list[SimTask] = []
+        self._prune_at = _PRUNED_AT
 
     # --- what asyncio asks of a loop
     def time(self) -> float:
@@ -97,15 +136,13 @@ class SimLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: contextvars.Context | None = None,
-    ) -> asyncio.Handle:
-        """Calls in a step of its own."""
-        handle = asyncio.Handle(callback, args, self, context)
-        self.process.call(handle)
-        return handle
+    ) -> Call:
+        """Calls in a step to come, in order."""
+        made = Call(callback, args, self.process, context)
+        self.process.call(made)
+        return made
 
-    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:  # type: ignore[override]
-        """The same: there is one thread."""
-        return self.call_soon(*args, **kwargs)
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # there is one thread
 
     def call_later(  # type: ignore[override]
         self,
@@ -113,9 +150,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: contextvars.Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> Call:
         """Calls after `delay` seconds."""
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        return self.call_at(self.process.world.now + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self,
@@ -123,15 +160,13 @@ class SimLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: contextvars.Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> Call:
         """Calls at `when`."""
-        timer = LoopTimer(when, callback, args, self, context)
-        if not self.process.dead:
-            self.process.world.add(when, self.process, timer)
+        process = self.process
+        timer = Call(callback, args, process, context, when)
+        if not process.dead:
+            process.world.add(when, process, timer)
         return timer
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """The world finds out by itself."""
 
     def create_future(self) -> SimFuture:
         """A future."""
@@ -144,9 +179,13 @@ class SimLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: contextvars.Context | None = None,
     ) -> SimTask:
-        """A task; its coroutine may await the futures of actors too."""
-        task = SimTask(_Driven(self, coro), loop=self, name=name, context=context)
-        self._tasks.add(task)
+        """A task."""
+        tasks = self._tasks
+        task = SimTask(coro, loop=self, name=name or "task", context=context)
+        if len(tasks) >= self._prune_at:
+            tasks[:] = [one for one in tasks if not one.done()]
+            self._prune_at = max(_PRUNED_AT, 2 * len(tasks))
+        tasks.append(task)
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -158,41 +197,9 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def cancel_all(self) -> None:
         """Every task unwinds."""
-        for task in sorted(self._tasks, key=hash):
+        for task in tuple(self._tasks):
             task.cancel()
 
 
-class _Driven(Coroutine[Any, Any, Any]):
-    """A coroutine whose futures of the actors' runtime are asyncio's to the task that runs it."""
-
-    def __init__(self, loop: SimLoop, inner: Coroutine[Any, Any, Any]) -> None:
-        self._loop = loop
-        self._inner = inner
-
-    def send(self, value: Any) -> Any:
-        """Goes on to the next future that it waits for."""
-        return self._for_asyncio(self._inner.send(value))
-
-    def throw(self, *error: Any) -> Any:
-        """The same, with an error."""
-        return self._for_asyncio(self._inner.throw(*error))
-
-    def close(self) -> None:
-        """Ends it."""
-        self._inner.close()
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._inner.__await__()
-
-    def _for_asyncio(self, found: Any) -> Any:
-        if not isinstance(found, Future):
-            return found
-        waiter = self._loop.create_future()
-
-        def wake(_: Future) -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        found.when_done(wake)
-        waiter._asyncio_future_blocking = True
-        return waiter
+def _nothing() -> None:
+    pass

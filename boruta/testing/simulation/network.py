@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 from boruta.domain.errors import BorutaError, Unreachable
 from boruta.domain.types import Caller
 from boruta.testing.simulation.faults import Weather
-from boruta.testing.simulation.world import Process, World
+from boruta.testing.simulation.process import Process
+from boruta.testing.simulation.world import World
 
 if TYPE_CHECKING:
     from boruta.testing.simulation.loop import SimFuture
     from boruta.testing.simulation.router import SimRouter
 
-_LATENCY_S = (0.0005, 0.004)
+_LATENCY_S = 0.0005
+_LATENCY_MORE_S = 0.0035  # at most
 _LATE_S = 20.0  # at most, of a frame that is delayed
 _DIALS_S = 1.5  # between tries, about
 _TICK_S = 0.5  # both ends look twice a second; the phase is drawn
@@ -99,6 +101,29 @@ class End:
         self.waits: deque[bytes | None] = deque()  # sent to this end over a cut cable
 
 
+class _Frame:
+    """A frame on its way to an end, and its arrival there."""
+
+    __slots__ = ("_frame", "_to")
+    off = False
+
+    def __init__(self, to: End, frame: bytes | None) -> None:
+        self._to = to
+        self._frame = frame
+
+    def fire(self) -> None:
+        to = self._to
+        if to.process.dead or not to.open:
+            return
+        if not to.inbox:  # else whoever takes the one before takes this one too
+            to.process.call(self)
+        to.inbox.append(self._frame)
+
+    def run(self) -> None:
+        to = self._to
+        to.process.loop.context.run(to.take)
+
+
 class Wire:
     """One connection: a machine's process at one end, the server's at the other."""
 
@@ -116,35 +141,42 @@ class Wire:
     # --- frames
     def send(self, to: End, frame: bytes | None) -> None:
         """A frame leaves for an end; None says that the sender has closed."""
-        weather = self.network.weather
-        sender = self.far if to is self.near else self.near
-        if frame is not None and (sender.process.dead or not sender.open or not to.open):
-            return
-        if frame is not None and weather.strikes("lost"):
-            return
-        if not self._passes(to):
+        if frame is None:
+            befalls: tuple[str, ...] = ()
+        else:
+            sender = self.far if to is self.near else self.near
+            if sender.process.dead or not sender.open or not to.open:
+                return
+            befalls = self.network.weather.befalls()
+        if befalls and befalls[0] == "lost":
+            self.network.weather.counts["lost"] += 1
+        elif self._passes(to):
+            self._launch(to, frame, befalls)
+        else:
             to.waits.append(frame)
-            return
-        self._launch(to, frame)
-        if frame is not None and weather.strikes("doubled"):
-            draw = self.world.random.random
-            late = _LATE_S * draw() if draw() < 0.5 else _LATENCY_S[1]
-            self.world.later(late, lambda: self._arrive(to, frame))
 
     def _passes(self, to: End) -> bool:
         return self.cable.up if to is self.far else self.cable.down
 
-    def _launch(self, to: End, frame: bytes | None) -> None:
-        world, weather = self.world, self.network.weather
-        low, high = _LATENCY_S
-        at = world.now + low + (high - low) * world.random.random()
-        if frame is not None and weather.strikes("reordered"):
-            at += world.random.random()
-        else:
-            if frame is not None and weather.strikes("delayed"):
-                at += _LATE_S * world.random.random()
-            at = to.last_at = max(at, to.last_at)
-        world.later(at - world.now, lambda: self._arrive(to, frame))
+    def _launch(self, to: End, frame: bytes | None, befalls: tuple[str, ...]) -> None:
+        world = self.world
+        at = world.now + _LATENCY_S + _LATENCY_MORE_S * world.random.random()
+        if befalls:
+            draw, counts = world.random.random, self.network.weather.counts
+            for name in befalls:
+                counts[name] += 1
+            if "doubled" in befalls:
+                late = _LATE_S * draw() if draw() < 0.5 else _LATENCY_S + _LATENCY_MORE_S
+                world.add(world.now + late, None, _Frame(to, frame))
+            if "reordered" in befalls:
+                world.add(at + draw(), None, _Frame(to, frame))
+                return
+            if "delayed" in befalls:
+                at += _LATE_S * draw()
+        if at < to.last_at:
+            at = to.last_at
+        to.last_at = at
+        world.add(at, None, _Frame(to, frame))
 
     def flush(self) -> None:
         """What waited for the cable goes."""
@@ -152,13 +184,7 @@ class Wire:
             if self._passes(to):
                 waiting, to.waits = to.waits, deque()
                 for frame in waiting:
-                    self._launch(to, frame)
-
-    def _arrive(self, to: End, frame: bytes | None) -> None:
-        if to.process.dead or not to.open:
-            return
-        to.inbox.append(frame)
-        to.process.loop.call_soon(to.take)
+                    self._launch(to, frame, ())
 
     # --- its end
     def close(self, side: End) -> None:

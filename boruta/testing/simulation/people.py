@@ -22,8 +22,8 @@ from boruta.testing.simulation.boards import Board
 from boruta.testing.simulation.faults import Weather
 from boruta.testing.simulation.lines import SERVER, Machine
 from boruta.testing.simulation.network import Network
+from boruta.testing.simulation.process import Process
 from boruta.testing.simulation.servers import ServerHost, public_of
-from boruta.testing.simulation.world import Process
 from transport.client import Link
 from transport.remote_requests import RemoteRequests, RemoteWorkers
 

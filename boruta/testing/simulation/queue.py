@@ -9,6 +9,7 @@ from typing import Final
 from boruta.domain.requirements import Requirements, parse_caps
 from boruta.domain.rows import RequestRow, WorkerRow
 from boruta.domain.types import Capabilities, Groups, ReqID, ReqState, WorkerState, WorkerUUID
+from boruta.testing.simulation.engine import BLUR_S
 from boruta.testing.simulation.servers import ServerHost
 from boruta.testing.simulation.world import World
 
@@ -32,7 +33,7 @@ class Queue:
         self._parsed: dict[Capabilities, Requirements] = {}
         self._fits: dict[tuple[Capabilities, Groups, Capabilities, Groups], bool] = {}
         self._up_since = 0.0
-        self._jumped = False
+        self.jumped = False
 
     def request(self, row: RequestRow, now: datetime) -> None:
         """A request was written."""
@@ -41,12 +42,12 @@ class Queue:
             self.waiting.pop(row.id, None)
             return
         wait = max(0.0, (row.valid_after - max(now, row.created)).total_seconds())
-        ready_at = _UNKNOWN if wait and self._jumped else self._world.now + wait
+        ready_at = _UNKNOWN if wait and self.jumped else self._world.now + wait
         self.waiting[row.id] = row, ready_at
 
     def clock_jumped(self) -> None:
         """When requests that are not valid yet become so cannot be told from now on."""
-        self._jumped = True
+        self.jumped = True
         for req_id, (row, ready_at) in tuple(self.waiting.items()):
             if ready_at > self._world.now:
                 self.waiting[req_id] = row, _UNKNOWN
@@ -92,8 +93,9 @@ class Queue:
         if claimed is None or board is None:
             return
         place = (claimed.priority, claimed.queue_seq)
+        blur = BLUR_S if server.weather.faults.turn_late else 0.0
         for row, ready_at in self.waiting.values():
-            ahead = (row.priority, row.queue_seq) < place and ready_at < self._world.now
+            ahead = (row.priority, row.queue_seq) < place and ready_at < self._world.now - blur
             if ahead and self.fits(row, board) and not self._early(server, row):
                 self._broken(
                     "4 order",
@@ -118,7 +120,7 @@ class Queue:
             there = presence.get(pair[1])
             if full or there is None or not there.online or self.waiting[pair[0]][1] > now:
                 continue
-            if self._jumped and self._early(server, self.waiting[pair[0]][0]):
+            if self.jumped and self._early(server, self.waiting[pair[0]][0]):
                 continue
             since = found[pair] = beside.get(pair, now)
             if now - since > IDLE_BESIDE_S:
@@ -131,7 +133,7 @@ class Queue:
 
     def _early(self, server: ServerHost, row: RequestRow) -> bool:
         """Its date, which was here already, is not here yet since the clock was set back."""
-        return self._jumped and row.valid_after > server.dispatcher.utcnow()
+        return self.jumped and row.valid_after > server.dispatcher.utcnow()
 
     def _pair(self) -> None:
         self._changed = False

@@ -9,7 +9,7 @@ from boruta.domain import defaults
 from boruta.domain.errors import BorutaError, Unreachable
 from boruta.domain.ports import Front
 from boruta.testing.simulation.network import End, Network, Wire
-from boruta.testing.simulation.world import Process
+from boruta.testing.simulation.process import Process
 from transport.door import Door
 from transport.greeting import Greeter
 from transport.peers import Peer

@@ -17,8 +17,9 @@ from boruta.store.memory import MemoryStore
 from boruta.testing.simulation.engine import EngineDispatcher, SimSystem
 from boruta.testing.simulation.faults import Weather
 from boruta.testing.simulation.network import Network
+from boruta.testing.simulation.process import Process
 from boruta.testing.simulation.router import SimServer
-from boruta.testing.simulation.world import Process, World
+from boruta.testing.simulation.world import World
 
 _BACK_OFF_S = 65.0
 _NOTICED_S = 2.0  # the server looks twice a second, and takes a gap of over a second for one
@@ -60,8 +61,12 @@ class LifeStore:
         self._process = process
         self._store = store
         self.survives = store.survives
-        for name in ("next_request", "next_seq", "request", "job", "live_job", "worker", "by_token",
-                     "requests", "workers"):
+        for name in (
+            "next_request", "next_seq", "request", "job", "live_job", "worker", "by_token",
+            "requests", "page_of_requests", "workers",
+            # It writes at once, and is never unwell.
+            "when_written", "on_health", "position", "written", "unwell", "full",
+        ):
             setattr(self, name, getattr(store, name))
 
     def commit(self, transaction: Transaction) -> Conflict | None:
@@ -164,9 +169,10 @@ class ServerHost:
         if self.lives and not self.process.dead:
             return
         self.lives += 1
-        process = self.process = Process(self.world, f"server.{self.lives}")
-        self.dispatcher = EngineDispatcher(self.world, process, self.wall)
-        process.run_call = self.dispatcher.run_call
+        process = self.process = Process(
+            self.world, f"server.{self.lives}", single=True
+        )
+        self.dispatcher = EngineDispatcher(self.world, process, self.wall, self.weather)
         self.access = SimAccess(self.weather, self._ports, process.loop.time)
         store = LifeStore(self.store, process)
         self.system = SimSystem(

@@ -15,6 +15,7 @@ from itertools import islice
 from boruta.testing.simulation.farm import Load, Simulation, Summary
 from boruta.testing.simulation.faults import Faults
 from boruta.testing.simulation.invariants import Violation
+from boruta.testing.simulation.world import heap_of_its_own
 
 HOUR_S = 3600.0
 
@@ -99,12 +100,13 @@ class Total:
 def run_one(seed: int, plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
     """Runs one seed to its end or to the first broken invariant, then lets the farm settle."""
     began, broken = time.process_time(), ""
-    farm = plan.farm(seed, trace)
-    try:
-        farm.run(plan.seconds)
-        farm.settle()
-    except Violation as violation:
-        broken = str(violation)
+    with heap_of_its_own():
+        farm = plan.farm(seed, trace)
+        try:
+            farm.run(plan.seconds)
+            farm.settle()
+        except Violation as violation:
+            broken = str(violation)
     return Outcome(seed, farm.summary(), broken, time.process_time() - began)
 
 

@@ -6,16 +6,22 @@ Whatever is ready runs before time goes on; which process, and which actor in it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import heapq
+import itertools
 import random
-from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from boruta.testing.simulation.process import Process
 
 _NOTES = 4096  # lines that go into the digest at once
-MOMENT_STEPS = 100_000  # a farm at rest again needs a few hundred
+_COLLECT_STEPS = 100_000
+MOMENT_STEPS = 20_000  # a farm at rest again needs a few hundred
+MOMENT_S = 0.1  # a timer that is set again and again moves time on by next to nothing
 
 
 class Livelock(AssertionError):
@@ -67,6 +73,29 @@ class Later:
         self.off = True
 
 
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """No garbage is collected inside of this by itself; that is a quarter of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def heap_of_its_own() -> Iterator[None]:
+    """What is there already is not looked at when garbage is collected inside of this."""
+    with collector_off():
+        gc.freeze()
+        try:
+            yield
+        finally:
+            gc.unfreeze()
+
+
 class World:
     """The clock, what is ready, what is due, and the digest of all that was done.
 
@@ -90,6 +119,8 @@ class World:
         self.quiet: Callable[[], None] = _nothing
         self.broken: BaseException | None = None
         self.trace: Callable[[str], None] | None = None
+        self.serials = itertools.count()  # of tasks and futures
+        self.processes: list[Process] = []  # all there ever were: see `SimLoop._tasks`
         self._digest = hashlib.blake2b(digest_size=16)
         self._notes: list[str] = []  # not in the digest yet
         self._noted_at = -1.0
@@ -97,6 +128,8 @@ class World:
         self._heap: list[tuple[float, int, Process | None, Timer]] = []
         self._count = 0
         self._sweep_at = 4096
+        self._since = self._collected = 0  # steps
+        self._moment = 0.0
         # Of code that draws from the module `random`: a reconnect's jitter.
         self._global = random.Random(f"{seed} global").getstate()
 
@@ -111,7 +144,7 @@ class World:
         now, notes = self.now, self._notes
         if now != self._noted_at:
             self._noted_at = now
-            notes.append(repr(now))
+            notes.append(f"{now!r} {self.steps}")
         notes.append(line)
         if len(notes) > _NOTES:
             self._take_notes()
@@ -132,7 +165,7 @@ class World:
         self._count += 1
         heapq.heappush(self._heap, (at, self._count, process, timer))
         if len(self._heap) > self._sweep_at:
-            self._heap = [
+            self._heap[:] = [
                 one for one in self._heap
                 if not one[3].off and not (one[2] is not None and one[2].dead)
             ]
@@ -155,150 +188,73 @@ class World:
         outside = random.getstate()
         random.setstate(self._global)
         before = asyncio._get_running_loop()
-        collects = gc.isenabled()
-        gc.disable()  # a quarter of the time: what lives here lives long
         try:
-            self._run(until)
+            with collector_off():
+                self._run(until)
         finally:
-            if collects:
-                gc.enable()
             asyncio._set_running_loop(before)
             self._global = random.getstate()
             random.setstate(outside)
 
     def _run(self, until: float) -> None:
-        ready, draw = self._ready, self.random.random
-        moment, since = self.now, self.steps
+        ready, heap, draw = self._ready, self._heap, self.random.random
+        pop, enter = heapq.heappop, asyncio._set_running_loop
+        self._since, self._moment = self.steps, self.now
         while True:
-            heap = self._heap
-            while heap and heap[0][0] <= self.now:
-                _, _, process, timer = heapq.heappop(heap)
+            now = self.now
+            while heap and heap[0][0] <= now:
+                _, _, process, timer = pop(heap)
                 if timer.off:
                     continue
                 if process is None:
-                    asyncio._set_running_loop(None)
                     timer.fire()
                 else:
                     process.fire(timer)
-                heap = self._heap
             if ready:
-                index = int(draw() * len(ready))
-                what = ready[index]
-                ready[index] = ready[-1]
-                ready.pop()
-                process = what.process
-                if process.frozen:
-                    process.held.append(what)
-                    continue
-                self.steps += 1
-                if self.steps - since > MOMENT_STEPS:
-                    if self.now == moment:
-                        raise Livelock(f"{MOMENT_STEPS} steps at {self.now:.3f} s: no end of it")
-                    moment, since = self.now, self.steps
-                    gc.collect()
-                asyncio._set_running_loop(process.loop)
-                what.step()
-                if self.broken is not None:
-                    raise self.broken
-                continue
-            asyncio._set_running_loop(None)
+                entered: Process | None = None
+                while ready:
+                    if len(ready) == 1:
+                        what = ready.pop()
+                    else:
+                        index = int(draw() * len(ready))
+                        what = ready[index]
+                        ready[index] = ready[-1]
+                        ready.pop()
+                    process = what.process
+                    if process.frozen:
+                        process.held.append(what)
+                        continue
+                    self.steps += 1
+                    if self.steps - self._since > MOMENT_STEPS:
+                        entered = None
+                        self._many_steps()
+                    if process is not entered:
+                        enter(process.loop)
+                        entered = process
+                    what.step()
+                    if self.broken is not None:
+                        raise self.broken
+                enter(None)
             self.quiet()
             if self.broken is not None:
                 raise self.broken
-            if ready or (heap and heap[0][0] <= self.now):
+            if ready:
                 continue
             if not heap or heap[0][0] > until:
-                self.now = max(self.now, until)
+                self.now = max(now, until)
                 return
-            self.now = heap[0][0]
+            if heap[0][0] > now:
+                self.now = heap[0][0]
 
-
-class Process:
-    """A program on some machine: an event loop that can be frozen, or killed with all it had.
-
-    Attributes:
-        dead: it was killed; what is left of it only unwinds, cut off from the rest of the world.
-        frozen: it does nothing until it is resumed, as after SIGSTOP.
-    """
-
-    def __init__(self, world: World, name: str) -> None:
-        from boruta.testing.simulation.loop import SimLoop
-
-        self.world = world
-        self.name = name
-        self.dead = False
-        self.frozen = False
-        self.frozen_at = 0.0
-        self.held: list[Runnable] = []  # ready, but frozen
-        self._due: list[Timer] = []  # due, but frozen
-        self._calls: deque[asyncio.Handle] = deque()
-        self._ready = False
-        self.loop = SimLoop(self)  # type: ignore[abstract]  # what it has not, nobody calls
-        # A server's runs each call as a turn of its actors' dispatcher.
-        self.run_call: Callable[[asyncio.Handle], None] = asyncio.Handle._run
-
-    @property
-    def process(self) -> Process:
-        """It is its own."""
-        return self
-
-    @property
-    def runs(self) -> bool:
-        """It is neither dead nor frozen."""
-        return not (self.dead or self.frozen)
-
-    def call(self, handle: asyncio.Handle) -> None:
-        """Runs a handle in a step of its own, in order."""
-        self._calls.append(handle)
-        if not self._ready:
-            self._ready = True
-            self.world.make_ready(self)
-
-    def step(self) -> None:
-        """Runs the oldest call."""
-        handle = self._calls.popleft()
-        if self._calls:
-            self.world.make_ready(self)
-        else:
-            self._ready = False
-        if not handle.cancelled():
-            self.world.note(self.name)
-            self.run_call(handle)
-
-    def fire(self, timer: Timer) -> None:
-        """A timer of this process is due."""
-        if self.dead:
-            return
-        if self.frozen:
-            self._due.append(timer)
-            return
-        asyncio._set_running_loop(self.loop)
-        timer.fire()
-
-    def freeze(self) -> None:
-        """Stops where it stands."""
-        self.frozen, self.frozen_at = True, self.world.now
-
-    def resume(self) -> None:
-        """Goes on; what became due meanwhile is due now, in order."""
-        if not self.frozen:
-            return
-        self.frozen = False
-        held, self.held = self.held, []
-        for what in held:
-            self.world.make_ready(what)
-        due, self._due = self._due, []
-        for timer in due:
-            self.world.add(self.world.now, self, timer)
-
-    def kill(self) -> None:
-        """Ends it: its tasks unwind, its timers never fire."""
-        if self.dead:
-            return
-        self.dead = True
-        self._due.clear()
-        self.resume()
-        self.loop.cancel_all()
+    def _many_steps(self) -> None:
+        """After so many steps, time must have moved on."""
+        if self.now - self._moment < MOMENT_S:
+            raise Livelock(f"{MOMENT_STEPS} steps at {self.now:.3f} s: no end of it")
+        self._moment, self._since = self.now, self.steps
+        if self.steps - self._collected > _COLLECT_STEPS:
+            self._collected = self.steps
+            asyncio._set_running_loop(None)  # of what it finds, some unwinds
+            gc.collect()
 
 
 def _nothing() -> None:

@@ -23,6 +23,22 @@ CLAIM = (
         ),
     ),
     Mutant(
+        "a claim compares no revision",
+        "A1",
+        ("2 states", "6 rest", "0 no defect", "1 one holder"),
+        (
+            Edit(
+                "boruta.store.memory:MemoryStore.check",
+                "if (0 if there is None else there.rev) != change.was:",
+                "if len(transaction) != 3 and (0 if there is None else there.rev) != change.was:",
+            ),
+        ),
+        faults="storms=1,turn_late=0.2",
+        workers=4,
+        hours=1.0,
+        hold_s=60.0,
+    ),
+    Mutant(
         "a refused claim counts",
         "A1",
         ("1 one holder", "0 no defect", "2 states", "3 nobody waits in vain"),
@@ -75,6 +91,23 @@ CLAIM = (
                 "    done.answer(None)",
             ),
         ),
+    ),
+)
+
+TWINS = (
+    Mutant(
+        "a call that comes twice makes two requests",
+        "promise 2",
+        ("2 states",),
+        (
+            Edit(
+                "actors.api:RequestsApi._twin",
+                "self._directory.store.by_token(name, token)",
+                "None",
+            ),
+            Edit("boruta.store.memory:MemoryStore.check", "if twin != row.id:", "if False:"),
+        ),
+        faults="doubled=0.3",
     ),
 )
 
@@ -212,4 +245,4 @@ LETTERS = (
     ),
 )
 
-ENGINE = (*CLAIM, *EPOCHS, *END, *LETTERS)
+ENGINE = (*CLAIM, *TWINS, *EPOCHS, *END, *LETTERS)

@@ -50,8 +50,8 @@ TIME = (
         "A9",
         ("5 job time",),
         (Edit("actors.request:RequestActor._prolong", "if not self._reachable:", "if False:"),),
-        faults="cut=60,storms=0.5",
-        seeds=4,
+        faults="cut=300",
+        seeds=6,
     ),
     Mutant(
         "a deadline is no end",
@@ -73,8 +73,9 @@ SILENCE = (
         "A7",
         ("5 job time",),
         (Edit("actors.worker:WorkerActor._due", "if ran < grace:", "if False:"),),
-        faults="server_paused=80,cut=40",
-        seeds=6,
+        faults="server_paused=800,cut=300",
+        hours=1.0,
+        seeds=4,
     ),
     Mutant(
         "a client's silence counts while the server stood still",
@@ -138,6 +139,17 @@ SILENCE = (
 
 MATCHING = (
     Mutant(
+        "after a start boards are lent before the others are back",
+        "B2",
+        ("4 order",),
+        (
+            Edit("actors.matcher:MatcherActor._match", "if self.directory.holding:", "if False:"),
+            # What came back is lent 5 s later (B5), which would hide it.
+            Edit("actors.worker:WorkerActor._register", "self._settled = not was_lost", "pass"),
+        ),
+        faults="server_killed=60",
+    ),
+    Mutant(
         "priority is ignored",
         "B3",
         ("4 order",),
@@ -148,6 +160,8 @@ MATCHING = (
                 "(1, seq, req_id)",
             ),
         ),
+        busy=2.0,
+        seeds=4,
     ),
     Mutant(
         "the last to come is the first",
