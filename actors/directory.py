@@ -49,6 +49,7 @@ class Rules:
     auto_recover: bool = False
     grace_s: float = defaults.WORKER_GRACE_S
     check_every_s: float = 0.0  # healthchecks of idle boards; 0: never
+    per_key: int = defaults.WORKERS_A_KEY  # boards that one worker key may register
     access_host: str = ""
 
 
@@ -116,6 +117,7 @@ class Directory:
         self.left: dict[ReqID | WorkerUUID, list[Once]] = {}
         self.ended: deque[ReqID] = deque()
         self.live: Counter[str] = Counter()  # live requests by owner
+        self.boards_of: Counter[str] = Counter(row.owner_key for row in store.workers())
         self.waiting_acquires: Counter[str] = Counter()  # by key
         self.unbind: Callable[[ReqID], None] | None = None
         self.undeliverable = 0
@@ -171,7 +173,7 @@ class Directory:
         """The request is over: its ref goes, and the oldest ended ones go from the store."""
         self.requests.pop(row.id, None)
         self.job_ends.forget(row.id)
-        _less(self.live, row.owner_name)
+        less(self.live, row.owner_name)
         if row.bound and self.unbind is not None:
             self.unbind(row.id)
         self.keep_ended(row)
@@ -187,7 +189,7 @@ class Directory:
 
     def acquire_over(self, name: str) -> None:
         """A call of this key waits to acquire no longer."""
-        _less(self.waiting_acquires, name)
+        less(self.waiting_acquires, name)
 
     def _forget(self, req_id: ReqID) -> None:
         row, job = self.store.request(req_id), self.store.job(req_id)
@@ -233,7 +235,8 @@ class Directory:
         return self.ever_registered
 
 
-def _less(counter: Counter[str], name: str) -> None:
+def less(counter: Counter[str], name: str) -> None:
+    """One less of `name`; none is not kept."""
     counter[name] -= 1
     if counter[name] <= 0:
         del counter[name]

@@ -50,9 +50,11 @@ class Sessions:
         """The session's connection is gone; its lease begins to run."""
         key = (caller.name, caller.session)
         session = self._sessions.get(key)
-        if session is None or session.lease is not None:
+        if session is None:
             return
         session.connected = False
+        if session.lease is not None:
+            return
         session.lease = self._later(self._lease_s, key)
 
     def bind(self, caller: Caller, req_id: ReqID) -> None:
@@ -115,10 +117,17 @@ class Sessions:
             # The server itself stood still: that silence was not the client's (SAFETY, A7).
             session.lease = self._later(defaults.CLIENT_LEASE_S - ran, key)
             return
-        del self._sessions[key]
+        # The session goes last: what could not be told is told when `sweep` finds it again.
         for req_id in tuple(session.bound):
-            self.unbind(req_id)
             self._directory.tell_request(req_id, Close(session.caller, code="client_lost"))
+            self.unbind(req_id)
+        del self._sessions[key]
+
+    def sweep(self) -> None:
+        """Gives each session that nobody is connected to a lease, if it has none that runs."""
+        for key, session in tuple(self._sessions.items()):
+            if not session.connected and (session.lease is None or session.lease.done):
+                session.lease = self._later(defaults.CLIENT_LEASE_S, key)
 
     def _later(self, seconds: float, key: tuple[str, bytes]) -> TimerHandle:
         return self._directory.dispatcher.call_later(seconds, lambda: self._over(key))

@@ -140,7 +140,9 @@ class System:
         self._sweep_timer = self.directory.dispatcher.call_later(defaults.SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
+        self._sweep_later()  # first of all: one that fails is not the last one
         self.directory.tell_matcher(Sweep())
+        self.sessions.sweep()
         self._sweep_some(tuple(self.directory.workers))
 
     def _sweep_some(self, boards: tuple[WorkerUUID, ...]) -> None:
@@ -148,12 +150,8 @@ class System:
         for uuid in boards[:SWEPT_A_TURN]:
             self.directory.tell_worker(uuid, Sweep())
         left = boards[SWEPT_A_TURN:]
-        if self.closing:
-            return
-        if left:
+        if left and not self.closing:
             self.directory.dispatcher.call_soon(lambda: self._sweep_some(left))
-        else:
-            self._sweep_later()
 
     # --- failures
     def _failed(self, kind: str, key: ReqID | WorkerUUID, error: BaseException) -> None:

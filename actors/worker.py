@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import assert_never
 
 from actors.base import answer, fail
+from actors.directory import less
 from actors.inboxes import WorkerMessage
 from actors.messages import (
     Answered,
@@ -31,11 +33,11 @@ from actors.messages import (
 from actors.runtime import Future
 from actors.worker_shell import WorkerShell
 from boruta.domain import defaults, policy, request, returning, worker
-from boruta.domain.commands import Checks, CommandReply, Healthcheck, Registered
+from boruta.domain.commands import Checks, Registered
 from boruta.domain.errors import BorutaError, InternalLogicError, StaleEpoch, Unreachable
 from boruta.domain.ports import Endpoint
 from boruta.domain.rows import Conflict, Remove, RequestRow, WorkerRow, Write
-from boruta.domain.types import ReqState, WorkerState
+from boruta.domain.types import Caller, ReqState, WorkerState
 
 
 class WorkerActor(WorkerShell):
@@ -72,9 +74,9 @@ class WorkerActor(WorkerShell):
                 self._change(failed, reply, over=("board_failed", failed.reason))
             case RunCheck():
                 self._check(reply)
-            case Deregister():
-                policy.check_admin(message.by)
-                self._deregister(reply)
+            case Deregister(by=by):
+                policy.check_admin(by)
+                self._deregister(by, reply)
             case WorkerDue(what=what, epoch=epoch):
                 self._due(what, epoch)
             case PermitGranted(epoch=epoch):
@@ -91,6 +93,8 @@ class WorkerActor(WorkerShell):
     # --- its agent comes and goes
     def _register(self, message: Register, reply: Future | None) -> None:
         old, rules = self._row, self.directory.rules
+        if old is None:
+            self._check_may_have_another(message.by)
         back = returning.registered(
             old,
             message.said,
@@ -102,6 +106,8 @@ class WorkerActor(WorkerShell):
         )
 
         def then() -> None:
+            if old is None:
+                self.directory.boards_of[back.row.owner_key] += 1
             was_lost = self._presence.port is None and old is not None
             self._presence.port = message.port
             self._presence.last_seen = self._now
@@ -255,6 +261,7 @@ class WorkerActor(WorkerShell):
             self._change(worker.retried(row), None)
         else:
             failed = worker.prepare_failed(row, str(outcome), self._now)
+            self._board.log("prepare_failed", tries=row.failures + 1, error=repr(str(outcome)))
             self._change(failed, None, owes=False)
             if failed.state is WorkerState.PREPARE:
                 delay = worker.back_off(failed.failures, self.directory.random())
@@ -301,22 +308,7 @@ class WorkerActor(WorkerShell):
         else:
             self.directory.give_back_permit(self._uuid)
 
-    def _check(self, reply: Future | None) -> None:
-        port = self._presence.port
-        if port is None:
-            raise Unreachable(f"worker {self._uuid} is offline: nothing can be checked")
-
-        def on_reply(outcome: CommandReply | BorutaError) -> None:
-            if isinstance(outcome, Checks):
-                answer(reply, outcome.checks)
-            elif isinstance(outcome, BorutaError):
-                fail(reply, outcome)
-            else:
-                fail(reply, InternalLogicError("the agent answered something else"))
-
-        port.send(Healthcheck(), defaults.HEALTHCHECK_WITHIN_S, on_reply)
-
-    def _deregister(self, reply: Future | None) -> None:
+    def _deregister(self, by: Caller, reply: Future | None) -> None:
         row = self._known
         worker.check_removable(row)
         self._board.session_over(self._now)
@@ -326,13 +318,19 @@ class WorkerActor(WorkerShell):
                 self._row = self.directory.store.worker(self._uuid)
                 fail(reply, InternalLogicError(f"worker {self._uuid} changed meanwhile"))
                 return
-            told = self._describe()
+            told, port = self._describe(), self._presence.port
             self._row = None
             self.directory.tell_matcher(WorkerForgotten(self._uuid))
             self.directory.give_back_permit(self._uuid)  # the answer to its prepare comes to nobody
             self.directory.workers.pop(self._uuid, None)
             self.directory.presence.pop(self._uuid, None)
+            less(self.directory.boards_of, row.owner_key)
             self.directory.feed.worker("deregistered", self._uuid, told)
+            if port is not None:
+                # Nobody listens to it any more. It comes back as a board that is not known yet, and
+                # ends what it may still keep, since the answer then tells it of no job (A3).
+                cut = partial(port.cut, f"worker {self._uuid} was deregistered by {by.name}")
+                self.directory.journal.after(self._uuid, cut)
             answer(reply)
             self.stop()
 

@@ -21,10 +21,17 @@ from actors.messages import (
 )
 from actors.runtime import Future
 from boruta.domain import defaults, returning, worker
-from boruta.domain.errors import BorutaError, InternalLogicError, NotFoundError
+from boruta.domain.commands import Checks, CommandReply, Healthcheck
+from boruta.domain.errors import (
+    BorutaError,
+    Busy,
+    InternalLogicError,
+    NotFoundError,
+    Unreachable,
+)
 from boruta.domain.ports import Endpoint
 from boruta.domain.rows import Conflict, JobRow, RequestRow, WorkerRow, Write
-from boruta.domain.types import WorkerInfo, WorkerState, WorkerUUID
+from boruta.domain.types import Caller, Role, WorkerInfo, WorkerState, WorkerUUID
 
 
 class WorkerShell(FarmActor[WorkerMessage]):
@@ -158,6 +165,8 @@ class WorkerShell(FarmActor[WorkerMessage]):
             answer(reply)
             if old is not None and old.state is not row.state:
                 self._news("state")
+                if row.state is WorkerState.FAIL:
+                    self._board.log("failed", cause=row.reason_code, reason=repr(row.reason))
             elif old is not None and old.groups != row.groups:
                 self._news("groups")
 
@@ -207,6 +216,39 @@ class WorkerShell(FarmActor[WorkerMessage]):
             and self._presence.online
             and self._settled
         )
+
+    # --- what is asked of it
+    def _check_may_have_another(self, by: Caller) -> None:
+        """Whether this key may register one more board (SAFETY, C11).
+
+        Raises:
+            Busy: it has too many; there is no such board then, and no actor for it.
+        """
+        count, most = self.directory.boards_of[by.name], self.directory.rules.per_key
+        if by.role is not Role.WORKER or count < most:
+            return
+        self.directory.workers.pop(self._uuid, None)
+        self.directory.presence.pop(self._uuid, None)
+        self.stop()
+        raise Busy(
+            f"the key {by.name} has registered {count} boards; [workers] per_key allows {most}",
+            retry_after_s=defaults.BACKOFF_S[1],
+        )
+
+    def _check(self, reply: Future | None) -> None:
+        port = self._presence.port
+        if port is None:
+            raise Unreachable(f"worker {self._uuid} is offline: nothing can be checked")
+
+        def on_reply(outcome: CommandReply | BorutaError) -> None:
+            if isinstance(outcome, Checks):
+                answer(reply, outcome.checks)
+            elif isinstance(outcome, BorutaError):
+                fail(reply, outcome)
+            else:
+                fail(reply, InternalLogicError("the agent answered something else"))
+
+        port.send(Healthcheck(), defaults.HEALTHCHECK_WITHIN_S, on_reply)
 
     # --- small things
     def _tell_holder(self, row: WorkerRow | None, message: WorkerGone | WorkerReach) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.asking import Asking
+from actors.base import ActorGone, Restarted
 from actors.messages import Deregister, Register, RunCheck, SetFail, SetGroups, SetState
 from boruta.domain import listing, policy, requirements, worker
 from boruta.domain.commands import Registered, Registration
-from boruta.domain.errors import NotFoundError
+from boruta.domain.errors import InternalLogicError, NotFoundError
 from boruta.domain.interfaces import WorkerListFilter
 from boruta.domain.ports import DryadPort
 from boruta.domain.rows import WorkerRow
@@ -113,14 +114,18 @@ class SuperviserApi(Asking):
             policy.check_worker(self._caller)
         requirements.check_worker_caps(registration.caps)
         uuid = registration.caps.get_worker_uuid()
-        self._system.worker(uuid)
-        found: Registered = await self._ask(
-            self._directory.workers.get(uuid),
-            Register(registration, self._caller, port),
-            f"worker {uuid} not found",
-        )
-        await self._written(uuid)
-        return found
+        message = Register(registration, self._caller, port)
+        for _ in range(_TRIES):
+            self._system.worker(uuid)
+            ref = self._directory.workers.get(uuid)
+            try:
+                found: Registered = await self._ask(ref, message, f"worker {uuid} not found")
+            except (Restarted, ActorGone):  # it failed, or was deregistered a moment ago
+                await self._next_turn()
+            else:
+                await self._written(uuid)
+                return found
+        raise InternalLogicError(f"the actor of worker {uuid} fails again and again")
 
     async def set_fail(self, uuid: WorkerUUID, reason: str) -> None:
         """Reports the worker as failed; only its own key may."""

@@ -19,6 +19,7 @@ from typing import Final
 
 from boruta.domain import defaults
 from boruta.domain.types import Groups, Role
+from boruta.guarded import read_bounded
 
 _Z85: Final = (
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
@@ -116,8 +117,7 @@ def read_certificate(path: Path) -> Certificate:
         OSError: the file cannot be read.
         ValueError: it is none; the text says why.
     """
-    with path.open("rb") as file:
-        raw = file.read(_MOST_BYTES + 1)
+    raw = read_bounded(path, _MOST_BYTES)
     if len(raw) > _MOST_BYTES:
         raise ValueError("too large for a key file")
     try:

@@ -55,6 +55,7 @@ class WorkersSection:
     grace: float = defaults.WORKER_GRACE_S
     auto_recover: bool = False
     check_every: float = 0.0  # 0: never
+    per_key: int = defaults.WORKERS_A_KEY  # boards that one worker key may register
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,7 @@ _READERS: Final[dict[str, dict[str, _Reader]]] = {
         "grace": _duration,
         "auto_recover": _flag,
         "check_every": _duration,
+        "per_key": _count,
     },
     "log": {
         "level": _one_of("debug", "info", "warning", "error"),

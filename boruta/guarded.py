@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import select
 import stat
+import time
 from pathlib import Path
+from typing import Final
 
 from boruta.domain.errors import BadConfig, NotPermitted
+
+_PIPE_WITHIN_S: Final = 10.0  # a program that writes a configuration takes no longer
 
 
 def check_private(path: Path, what: str) -> os.stat_result:
@@ -49,6 +55,38 @@ def check_mode(found: os.stat_result, path: Path, what: str) -> None:
             f"mend it with: sudo chown {me} {path}",
             path=str(path),
         )
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """What stands in a small file; at most `most + 1` bytes of it.
+
+    A pipe is read too (`--config <(...)`), but only for `_PIPE_WITHIN_S` in all: nothing waits for
+    a named one that nobody writes to.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        plain = stat.S_ISREG(os.fstat(fd).st_mode)
+        until = None if plain else time.monotonic() + _PIPE_WITHIN_S
+        found = b""
+        while len(found) <= most:
+            if until is not None and not _readable(fd, until):
+                raise TimeoutError(errno.ETIMEDOUT, "no file, and nobody writes to it")
+            more = os.read(fd, most + 1 - len(found))
+            if not more:
+                break
+            found += more
+    finally:
+        os.close(fd)
+    return found
+
+
+def _readable(fd: int, until: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(0.0, until - time.monotonic()) * 1000))
 
 
 def make_private_dir(path: Path, what: str) -> None:

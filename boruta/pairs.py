@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from boruta.certificates import Certificate, is_z85_key, read_certificate, write_certificate
 from boruta.domain.errors import BadConfig, NotPermitted
-from boruta.guarded import check_mode, check_private, write_private
+from boruta.guarded import check_private, write_private
 
 if TYPE_CHECKING:
     from transport.client import KeyPair
@@ -36,8 +36,7 @@ def load_pair(path: str | os.PathLike[str]) -> KeyPair:
 
     place = Path(path).expanduser()
     try:
-        with place.open("rb") as file:
-            check_mode(os.fstat(file.fileno()), place, "key file")
+        check_private(place, "key file")
         certificate = read_certificate(place)
     except PermissionError as error:
         raise NotPermitted(f"{place}: cannot be read: {error.strerror}", path=str(place)) from None

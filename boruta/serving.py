@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import resource
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -21,6 +22,7 @@ from boruta.guarded import make_private_dir, write_private
 from boruta.imports import check_imports as check_imports
 from boruta.keys import KeyRing
 from boruta.lock import DataLock
+from boruta.peers import KeyChanges
 
 if TYPE_CHECKING:
     from boruta.wiring import Engine
@@ -78,6 +80,18 @@ def raise_files() -> int:
     return soft
 
 
+def _left_of(all_of_them: Iterable[str], does: Callable[[str], None]) -> tuple[str, ...]:
+    """Does it to each; those at which it failed."""
+    left = []
+    for one in all_of_them:
+        try:
+            does(one)
+        except Exception:
+            log.exception("keys_failed key=%s", one)
+            left.append(one)
+    return tuple(left)
+
+
 class Running:
     """A started server; made by `open`, on the loop that it runs on."""
 
@@ -90,6 +104,8 @@ class Running:
         self.url = url
         self.stopped = asyncio.Event()  # set when the engine has stopped, for whatever reason
         self._lock = lock
+        self._to_cut: tuple[str, ...] = ()  # public keys
+        self._to_end: tuple[str, ...] = ()  # names
         self._closing: asyncio.Task[None] | None = None
         self._watch = asyncio.get_running_loop().create_task(self._look(), name="boruta-keys")
 
@@ -187,17 +203,23 @@ class Running:
         """Acts on what has changed among the admitted keys since the last look."""
         try:
             changes = self.keys.poll()
-            for public in changes.cut:
-                cut = self.engine.server.revoke(public)
-                log.info("key_revoked key=%s connections=%d", public, cut)
-            for name in changes.removed:
-                log.info("key_removed name=%s", name)
-                self.engine.front.key_removed(name)
-            for name in changes.added:
-                log.info("key_added name=%s", name)
         except Exception:
             # Whatever it is, the next look must come.
             log.exception("keys_failed")
+            changes = KeyChanges()
+        # The files show a change once: what fails is done at the next look.
+        self._to_cut = _left_of((*self._to_cut, *changes.cut), self._cut)
+        self._to_end = _left_of((*self._to_end, *changes.removed), self._end)
+        for name in changes.added:
+            log.info("key_added name=%s", name)
+
+    def _cut(self, public: str) -> None:
+        cut = self.engine.server.revoke(public)
+        log.info("key_revoked key=%s connections=%d", public, cut)
+
+    def _end(self, name: str) -> None:
+        log.info("key_removed name=%s", name)
+        self.engine.front.key_removed(name)
 
     # --- rules
     def apply(self, config: ServerConfig) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import asyncssh
 
@@ -197,14 +197,14 @@ class SshLink:
         async with self._sftp() as sftp:
             await sftp.put(
                 os.fspath(local),
-                remote_path(remote) or None,
+                remote_path(remote) if remote else _own_name(local),
                 preserve=True,
                 recurse=recurse,
                 follow_symlinks=not recurse,
             )
 
     async def get(self, remote: str, local: str | os.PathLike[str]) -> None:
-        """Copies a file or a directory from the board, modes and times too."""
+        """Copies a file or a directory from the board, times too, and modes but for set-uid."""
         left_out: list[str] = []
 
         def failed(error: Exception) -> None:
@@ -215,6 +215,7 @@ class SshLink:
             left_out.append(f"{name!r} ({error.reason})")
 
         async with self._sftp() as sftp:
+            _plain_modes(sftp)
             path = remote_path(remote) or b"."
             recurse = await sftp.isdir(path)
             await sftp.get(
@@ -272,11 +273,32 @@ class SshLink:
 def remote_path(text: str) -> bytes:
     """A path for SFTP, which knows no `~`: relative ones start at the home anyway.
 
-    As bytes: a name need not be UTF-8.
+    As bytes: a name need not be UTF-8. One that begins with `~` is a name like others.
     """
     if text in ("~", "~/"):
         return b"."
-    return os.fsencode(text.removeprefix("~/"))
+    path = os.fsencode(text.removeprefix("~/"))
+    return b"./" + path if path.startswith(b"~") else path
+
+
+def _own_name(local: str | os.PathLike[str]) -> bytes:
+    return remote_path("./" + os.path.basename(os.path.abspath(local)))
+
+
+def _plain_modes(sftp: asyncssh.SFTPClient) -> None:
+    """What is copied from here gets no bit that gives a program its owner's rights, or a group's.
+
+    On this machine the owner is whoever fetches it, and what a board has is the holder's to choose.
+    """
+    stat_as_it_is = sftp.stat
+
+    async def plain(*args: Any, **options: Any) -> asyncssh.SFTPAttrs:
+        found = await stat_as_it_is(*args, **options)
+        if found.permissions is not None:
+            found.permissions &= ~(stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
+        return found
+
+    sftp.stat = plain  # type: ignore[method-assign]
 
 
 def _kill(process: asyncssh.SSHClientProcess[bytes]) -> None:

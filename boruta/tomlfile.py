@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from boruta.domain.errors import BadConfig
+from boruta.guarded import read_bounded
 
 _MOST_BYTES: Final = 1 << 20  # a larger one is no configuration
 _TABLE: Final = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
@@ -45,13 +46,13 @@ class TomlFile:
             BadConfig: it is there and cannot be used.
         """
         try:
-            raw = path.read_bytes()
+            raw = read_bounded(path, _MOST_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise BadConfig(f"{path}: cannot be read: {error.strerror}", file=str(path)) from None
         if len(raw) > _MOST_BYTES:
-            raise BadConfig(f"{path}: {len(raw)} bytes; a configuration has 1 MiB at most")
+            raise BadConfig(f"{path}: a configuration has 1 MiB at most")
         try:
             return cls(path, raw.decode())
         except UnicodeDecodeError as error:

@@ -53,6 +53,7 @@ def rules_of(config: ServerConfig) -> Rules:
         auto_recover=workers.auto_recover,
         grace_s=workers.grace,
         check_every_s=workers.check_every,
+        per_key=workers.per_key,
         access_host=config.server.access_host,
     )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from boruta.domain.errors import BadConfig
+from boruta.guarded import read_bounded
+
+_MOST_BYTES: Final = 1 << 20  # a larger one is no configuration
 
 
 class TomlFile:
@@ -20,7 +23,9 @@ class TomlFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            raw = path.read_bytes()
+            raw = read_bounded(path, _MOST_BYTES)
+            if len(raw) > _MOST_BYTES:
+                raise BadConfig(f"{path}: a configuration has 1 MiB at most")
             self._text = raw.decode()
             self.values: dict[str, Any] = tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:

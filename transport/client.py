@@ -196,7 +196,7 @@ class Link:
     def _took(self, line: Lifeline, message: Call | Notice) -> None:
         if isinstance(message, Notice) and message.type == "goodbye":
             self._outstanding.stopped(line)
-            line.leave(_LEAVE_WITHIN_S)
+            line.leave(_LEAVE_WITHIN_S, message.body.get("reason"))
         self._answering.take(line, message)
 
     # --- the life of the link

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from boruta.domain import defaults
-from boruta.domain.errors import BadRequest, BorutaError, NotPermitted, UnsupportedProtocol
+from boruta.domain.errors import (
+    BadRequest,
+    BorutaError,
+    Busy,
+    NotPermitted,
+    UnsupportedProtocol,
+)
 from boruta.domain.ports import Front
 from boruta.domain.types import Caller, Role
 from transport.addresses import Network
@@ -22,6 +30,8 @@ from transport.router import Router
 from transport.sockets import local_of
 from transport.wire import HELLO, PROTOCOLS, USER_CALLS, WORKER_CALLS, CallType
 
+log = logging.getLogger("boruta.wire")
+_AGAIN_S: Final = 1.0  # after the engine failed at it
 _ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "user": frozenset({Role.USER, Role.ADMIN}),
     "worker": frozenset({Role.WORKER, Role.ADMIN}),
@@ -94,6 +104,7 @@ class Greeter:
         self._closes = Closes()
         self._acquires = Acquires()
         self._sessions: dict[tuple[str, bytes], UserGuest] = {}
+        self._of_key: Counter[str] = Counter()  # sessions of users
         # What a session without a connection watched; for as long as its lease.
         self._kept: dict[tuple[str, bytes], tuple[Body, asyncio.TimerHandle]] = {}
 
@@ -152,12 +163,15 @@ class Greeter:
         }
 
     def _port(self, peer: Peer) -> RemoteDryad:
-        return RemoteDryad(peer, self._router.send, self._router.cut, self._clock)
+        return RemoteDryad(peer, self._router.send, self._router.cut_soon, self._clock)
 
     def _user(self, peer: Peer) -> tuple[UserGuest, bool]:
         caller = peer.caller
-        old = self._sessions.pop(peer.session, None)
-        if old is not None:
+        old = self._sessions.get(peer.session)
+        if old is None:
+            self._check_may_have_another(peer)
+        else:
+            self._forget(old)
             # Its session lives on here: nothing of it is lost with the old connection.
             old.replaced = True
             self._keep(old)
@@ -176,7 +190,24 @@ class Greeter:
         )
         guest = UserGuest(self, peer, calls)
         self._sessions[peer.session] = guest
+        self._of_key[caller.name] += 1
         return guest, session_kept
+
+    def _check_may_have_another(self, peer: Peer) -> None:
+        name, most = peer.caller.name, defaults.CONNECTIONS_A_KEY
+        if peer.caller.role is Role.USER and self._of_key[name] >= most:
+            self._router.cut_soon(peer, "too many connections of this key")
+            raise Busy(
+                f"{name} has {most} connections, which is the limit; close some first",
+                retry_after_s=5.0,
+            )
+
+    def _forget(self, guest: UserGuest) -> None:
+        del self._sessions[guest.peer.session]
+        name = guest.peer.caller.name
+        self._of_key[name] -= 1
+        if not self._of_key[name]:
+            del self._of_key[name]
 
     # --- subscriptions outlive a connection for as long as the session does
     def _keep(self, guest: UserGuest) -> None:
@@ -202,10 +233,19 @@ class Greeter:
     def lost(self, guest: UserGuest) -> None:
         """A user's connection is over."""
         if not guest.replaced:
-            self._sessions.pop(guest.peer.session, None)
+            self._forget(guest)
             self._keep(guest)
-            self._front.session_lost(guest.peer.caller)
+            self._tell_lost(guest)
         guest.calls.watching.close()
+
+    def _tell_lost(self, guest: UserGuest) -> None:
+        if guest.peer.session in self._sessions:
+            return  # it came back meanwhile
+        try:
+            self._front.session_lost(guest.peer.caller)
+        except Exception:
+            log.exception("lost_failed peer=%s", guest.peer)
+            self._loop.call_later(_AGAIN_S, self._tell_lost, guest)  # else it lives for ever
 
     def close(self) -> None:
         """No timer is left."""

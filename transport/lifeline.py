@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from boruta.domain.errors import BorutaError, Unreachable
+from boruta.domain.texts import clean_text
 from transport.codec import Call, Notice, encode
 from transport.dealer import Address, Connection, KeyPair, resolved
 from transport.session import HEARTBEAT, Bad, Conversation, Ticks
@@ -44,6 +45,7 @@ class Lifeline:
         self.conversation = Conversation(clock(), _BEFORE_HELLO_S, gone_s)
         self.over: asyncio.Future[BorutaError] = self._loop.create_future()
         self.leaving = False  # the server has said goodbye
+        self._goodbye: BorutaError | None = None  # and why
         self._connection: Connection | None = None
         self._ticks = Ticks(clock(), _TICK_S)
         self._timer = self._loop.call_later(_TICK_S, self._tick)
@@ -151,17 +153,21 @@ class Lifeline:
         return HEARTBEAT if not body else encode(Notice("heartbeat", body))
 
     # --- end
-    def leave(self, within_s: float) -> None:
-        """The server is stopping: what it was asked it may still answer, for a while."""
+    def leave(self, within_s: float, reason: object) -> None:
+        """The server said goodbye: what it was asked it may still answer, for a while."""
         if not self.leaving:
             self.leaving = True
-            error = Unreachable(f"{self._address.url} is stopping", server=self._address.url)
+            said = clean_text(reason) if isinstance(reason, str) else "it is stopping"
+            error = self._goodbye = Unreachable(
+                f"{self._address.url} said goodbye: {' '.join(said.split())}",
+                server=self._address.url,
+            )
             self._leaving = self._loop.call_later(within_s, self.end, error)
 
     def end(self, error: BorutaError) -> None:
         """The connection is over; `close` follows."""
         if not self.over.done():
-            self.over.set_result(error)
+            self.over.set_result(self._goodbye or error)
 
     def close(self) -> None:
         """Closes it; idempotent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from boruta.domain import defaults
 from boruta.domain.errors import ActionRefused, NotPermitted, Unreachable, UUIDInUse
@@ -17,6 +17,7 @@ from transport.calls import Answer, Body
 from transport.peers import Peer
 
 log = logging.getLogger("boruta.wire")
+_AGAIN_S: Final = 1.0  # after the engine failed at it
 
 
 class Agents:
@@ -101,7 +102,15 @@ class Agents:
         uuid = calls.uuid
         if uuid is not None:
             self._forget(calls)
-            self._front.worker_lost(uuid, calls.port)
+            self._tell_lost(uuid, calls.port)
+
+    def _tell_lost(self, uuid: WorkerUUID, port: DryadPort) -> None:
+        try:
+            self._front.worker_lost(uuid, port)
+        except Exception:
+            # Else the board is taken for one that is there. A later connection is another port.
+            log.exception("lost_failed worker=%s", uuid)
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._tell_lost, uuid, port)
 
     def heard(self, calls: AgentCalls) -> None:
         """An agent gave a sign of life."""

@@ -14,6 +14,7 @@ from boruta.domain.commands import (
     Registered,
     Registration,
 )
+from boruta.domain.defaults import REASON_BYTES, RECONNECT_S
 from boruta.domain.errors import BorutaError, InfraError, Unreachable
 from boruta.domain.texts import clean_text
 from boruta.domain.types import Check
@@ -23,6 +24,7 @@ from transport.agent_maps import (
     registered_from,
     registration_map,
 )
+from transport.codec import Notice, encode
 from transport.wire import DRYAD_CALLS
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class RemoteDryad:
     Args:
         peer: the connection.
         send: puts a frame on it.
-        cut: ends it.
+        cut: ends it, after what was just said to it has had time to go.
         clock: monotonic seconds.
     """
 
@@ -97,8 +99,11 @@ class RemoteDryad:
         self._send(peer, frame)
 
     def cut(self, reason: str) -> None:
-        """Ends the connection."""
-        self._cut(self._peer, reason)
+        """Says goodbye, and why, and ends the connection."""
+        if not self._peer.gone:
+            said = {"reason": reason[: REASON_BYTES // 4], "retry_after_s": RECONNECT_S[1]}
+            self._send(self._peer, encode(Notice("goodbye", said)))
+            self._cut(self._peer, reason)
 
 
 def _understood(kind: str, body: dict[str, Any]) -> CommandReply | BorutaError:

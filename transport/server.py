@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from boruta.domain import defaults
 from boruta.domain.errors import BorutaError, Busy, HelloRequired, InternalLogicError, UnknownType
 from boruta.domain.ports import Front
-from boruta.domain.types import Caller
+from boruta.domain.types import Caller, Role
 from transport.addresses import parse_networks
 from transport.codec import Call, Notice, Packed, encode
 from transport.door import Door
@@ -22,7 +23,6 @@ from transport.wire import NOTICES
 
 log = logging.getLogger("boruta.wire")
 _TICK_S: Final = 0.5
-_CALLS_AT_ONCE: Final = 256  # of one peer; one more is answered `busy`
 _RETRY_AFTER_S: Final = 1.0
 _BEATS_S: Final = 0.05  # heartbeats are sent back so much later; a peer waits for seconds
 _LAST_WORDS_S: Final = 0.1  # what was just said needs to go out before the socket is closed
@@ -71,6 +71,7 @@ class Server:
         # What a lost connection has begun goes on, but for acquires: those the client sends again.
         self._tasks: set[asyncio.Task[None]] = set()
         self._acquiring: dict[Peer, set[asyncio.Task[None]]] = {}
+        self._in_flight: Counter[str] = Counter()  # calls by users' keys
         self._beaten: list[Peer] = []  # whose heartbeat is to be sent back
         self._stopping = False
         self._ticks = Ticks(self._clock(), _TICK_S)
@@ -218,8 +219,10 @@ class Server:
                     f"{call.type!r:.80}: a {peer.role} has no such call", type=call.type[:80]
                 )
             body = known.body(call.body, "body")
-            if peer.in_flight >= _CALLS_AT_ONCE:
+            if peer.in_flight >= defaults.CALLS_AT_ONCE:
                 raise Busy(f"{peer.in_flight} calls of this connection are unanswered already")
+            if self._in_flight[peer.caller.name] >= defaults.CALLS_AT_ONCE_A_KEY:
+                raise Busy(f"too many calls of {peer.caller.name} are unanswered already")
             answer = guest.calls.answer(call.type, body)
         except BorutaError as error:
             self._reply(peer, call.id, error)
@@ -235,6 +238,9 @@ class Server:
     def _begin(self, peer: Peer, call: Call, answer: Any) -> None:
         task = self._loop.create_task(self._run(peer, call, answer))
         peer.in_flight += 1
+        name = peer.caller.name if peer.caller.role is Role.USER else ""
+        if name:
+            self._in_flight[name] += 1
         self._tasks.add(task)
         acquiring = self._acquiring.setdefault(peer, set()) if _may_be_cancelled(call) else None
         if acquiring is not None:
@@ -242,6 +248,10 @@ class Server:
 
         def over(done: asyncio.Task[None]) -> None:
             peer.in_flight -= 1
+            if name:
+                self._in_flight[name] -= 1
+                if not self._in_flight[name]:
+                    del self._in_flight[name]
             self._tasks.discard(done)
             if acquiring is not None:
                 acquiring.discard(done)

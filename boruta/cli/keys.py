@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ def _ring(data: Path | None, *, make: bool) -> KeyRing:
     from boruta import places
     from boruta.keys import KeyRing
 
+    # What the server would log of a file that admits nobody, `key list` says itself.
+    logging.getLogger("boruta.keys").addHandler(logging.NullHandler())
     # --data may also stand before the verb, where it is kept for all of them.
     given = data or click.get_current_context().find_root().ensure_object(dict).get("data")
     return KeyRing.open(Path(given or places.data_dir(os.environ)).expanduser(), make=make)

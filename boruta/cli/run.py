@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from boruta.reservation import Reservation
 
 RELEASE_WITHIN_S: Final = 5.0  # a server out of reach frees the board by the session's lease
+LOGIN_SHELL: Final = 'exec "${SHELL:-/bin/sh}" -l'
 Use = Callable[["Reservation", dict[str, str]], int]
 
 
@@ -100,15 +101,28 @@ def run(local: bool, cmd: tuple[str, ...], **given: Any) -> int:
 @_with_run_options
 @request_words
 def shell(**given: Any) -> int:
-    """Get a board, open a shell on it, give it back when the shell ends."""
+    """Get a board, open a shell on it, give it back when the shell ends.
+
+    Without a terminal the shell reads its commands from the input, as `sh` does.
+    """
 
     def use(board: Reservation, env: dict[str, str]) -> int:
         job = board.info.job
         until = "" if job is None else f" until {stamp(job.timeout)}"
         tell(f"board {board.worker_uuid} is yours{until}; it goes back when this shell ends")
+        if not has_terminal():
+            return board.stream(LOGIN_SHELL, stdin=stdin(), env=env or None)
         return board.shell()
 
     return _held(use, **given)
+
+
+def has_terminal() -> bool:
+    """Whether somebody types."""
+    try:
+        return os.isatty(sys.stdin.fileno())
+    except (AttributeError, OSError, ValueError):
+        return False  # closed, or not a real one
 
 
 def stdin() -> int | None:
@@ -206,7 +220,8 @@ def _use(board: Reservation, result: Result, use: Use, words: Wanted) -> None:
         except (BorutaError, OSError) as error:
             tell(f"boruta: --get {name}: {error}")
             if result.status == 0:
-                result.end("exited", 1, f"--get {name}: {error}")
+                # CMD did what it should; 1 would be its own word.
+                result.end("infra", INFRA, f"CMD did well, but --get {name}: {error}")
 
 
 def variables(words: Sequence[str]) -> dict[str, str]:

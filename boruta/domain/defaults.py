@@ -67,6 +67,12 @@ BAD_FRAMES: Final = 10  # then the peer is cut
 WIRE_PAGE: Final = 1000
 FULL_PAGE: Final = 65535  # the original's
 LIVE_REQUESTS_A_KEY: Final = 10_000
+WORKERS_A_KEY: Final = 10_000  # boards of one worker key: as many as a server is made for
+CONNECTIONS_A_KEY: Final = 1000  # of a user's: a CI farm with one key, many times over
+CALLS_AT_ONCE: Final = 256  # unanswered calls of one connection
+# Of a user's key, by whatever number of connections. (A worker's key may have 10,000 agents, which
+# come back at once.)
+CALLS_AT_ONCE_A_KEY: Final = 512
 WAITING_ACQUIRES_A_KEY: Final = 100
 SUBSCRIPTIONS_A_KEY: Final = 20
 TUNNEL_CONNECTIONS: Final = 32  # a job

@@ -27,6 +27,7 @@ from boruta.domain.errors import BadConfig, BadRequest, BorutaError
 from boruta.domain.policy import check_priority
 from boruta.domain.requirements import parse_cap_words, parse_caps
 from boruta.domain.types import Capabilities, Groups, Priority
+from boruta.guarded import read_bounded
 
 _TIMES: Final = ("created", "valid_after", "started", "ended")
 
@@ -52,6 +53,8 @@ class Workload(NamedTuple):
         """From the first request to the last one."""
         return self.asked[-1].at - self.asked[0].at if self.asked else 0.0
 
+_MOST_BYTES: Final = 1 << 28  # some millions of requests
+
 
 def load(path: Path, seed: int = 0) -> Workload:
     """Reads a workload.
@@ -64,7 +67,7 @@ def load(path: Path, seed: int = 0) -> Workload:
         BadConfig: it cannot be read; names the file and the entry.
     """
     try:
-        text = path.read_text()
+        text = read_bounded(path, _MOST_BYTES).decode()
         if path.suffix == ".json":
             found = recorded(json.loads(text))
         else:

@@ -305,6 +305,19 @@ def test_only_one_in_maintenance_or_failed_is_deregistered(farm: SimFarm) -> Non
         farm.worker("b1")
 
 
+def test_the_agent_of_a_board_that_is_deregistered_is_told_and_may_come_back_anew(
+    farm: SimFarm,
+) -> None:
+    dryad = farm.board("b1", enable=False)
+    farm.call(farm.front.workers(ADMIN).set_groups("b1", ["camera"]))
+    farm.call(farm.front.workers(ADMIN).deregister("b1"))
+    assert dryad.cut_for == "worker b1 was deregistered by admin"
+    farm.front.worker_lost("b1", dryad)
+    assert farm.come_back(dryad).first
+    worker = farm.worker("b1")
+    assert (worker.state, worker.groups, worker.online) == (WorkerState.MAINTENANCE, (), True)
+
+
 def test_groups_limit_who_may_use_a_board(farm: SimFarm) -> None:
     from boruta.domain.types import UserInfo
 

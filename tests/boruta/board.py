@@ -136,6 +136,11 @@ class SshBoard:
 
 
 class _Sftp(asyncssh.SFTPServer):
+    def map_path(self, path: bytes) -> bytes:
+        # As an agent's does it, for scp -O.
+        home = path == b"~" or path.startswith(b"~/")
+        return super().map_path(path[2:] or b"." if home else path)
+
     def exit(self) -> None:
         self.channel.exit(0)  # the exit status that scp looks at
 

@@ -119,6 +119,12 @@ def test_what_others_wrote_cannot_steer_the_terminal() -> None:
     assert talk.clean("ä ✓") == "ä ✓"
 
 
+def test_nor_can_the_fields_of_one_thing(capsys: pytest.CaptureFixture[str]) -> None:
+    out.fields([("note", "x\x1b[2J\nstate  DONE\u202e"), ("reason", "")])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.isprintable()
+
+
 def test_json_for_a_terminal_is_harmless_and_still_the_same(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

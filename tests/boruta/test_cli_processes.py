@@ -61,6 +61,30 @@ def test_an_output_that_is_closed_ends_it_and_frees_the_board(farm: Lab) -> None
     assert farm.json("requests") == []
 
 
+def test_a_shell_without_a_terminal_reads_its_commands_from_the_input(farm: Lab) -> None:
+    words = ("shell", "-c", "arch=armv7l", "-e", "WHAT=a b")
+    done = piped(farm, *words, input=b'read line\n"this"\necho "$line,$WHAT"; exit 7\n')
+    assert (done.returncode, done.stdout) == (7, b'"this",a b\n')
+    assert piped(farm, *words, input=b"").returncode == 0
+
+
+def test_a_shell_whose_output_nobody_takes_ends_and_frees_the_board(farm: Lab) -> None:
+    command = _command(("boruta", "--data", str(farm.data), "shell", "-c", "arch=armv7l"))
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(b"yes\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == b"y\n"
+    child.stdout.close()
+    assert child.wait(30) == 141
+    child.stdin.close()
+    with open("/dev/full", "wb") as full:
+        lost = subprocess.run(command, input=b"echo a\n", stdout=full, timeout=60)
+    assert lost.returncode == 125  # what it said is lost
+    assert farm.json("requests") == []
+
+
 def test_on_a_terminal_it_shows_why_it_waits_and_ctrl_c_gives_up(farm: Lab) -> None:
     holder = farm.boruta("request", "-c", "arch=armv7l")
     farm.boruta("wait", holder)

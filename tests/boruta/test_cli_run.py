@@ -71,8 +71,10 @@ def test_variables_and_files_go_with_it(
 def test_a_result_that_cannot_be_fetched_fails_what_went_well(farm: Lab, tmp_path: Path) -> None:
     result = tmp_path / "r"
     done = run(farm, "--get", "nothing", "--result", str(result), "--", "true")
-    assert done.status == 1
-    assert "--get nothing" in outcome(result)["reason"]
+    assert done.status == 125  # 1 would say that CMD failed
+    told = outcome(result)
+    assert (told["outcome"], told["status"]) == ("infra", 125)
+    assert "--get nothing" in told["reason"]
     assert run(farm, "--get", "nothing", "--", "exit 9").status == 9
 
 

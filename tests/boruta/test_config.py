@@ -37,6 +37,7 @@ initial = "idle"
 grace = 90
 auto_recover = true
 check_every = 0
+per_key = 20
 
 [log]
 level = "debug"
@@ -81,6 +82,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.requests.job_timeout == 1800
     assert config.requests.max_job_timeout == 7200
     assert config.workers.initial is WorkerState.IDLE
+    assert config.workers.per_key == 20
     assert (config.log.level, config.log.format) == ("debug", "json")
 
 

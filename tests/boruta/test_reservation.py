@@ -10,6 +10,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from boruta.domain.errors import (
@@ -165,6 +166,72 @@ def test_a_name_that_is_no_utf8_is_a_name_all_the_same(tmp_path: Path) -> None:
         assert (there / (name + "2")).read_text() == "x"
 
     held(story)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of this machine; the board, which is a fake, works in another one."""
+    (tmp_path / "board").mkdir()
+    monkeypatch.chdir(tmp_path / "board")
+    (tmp_path / "here").mkdir()
+    return tmp_path / "here"
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name_like_others(here: Path) -> None:
+    for name in ("~", "~root", "x"):
+        (here / name).write_text(name)
+
+    async def story(board: Reservation, *_: object) -> None:
+        await board.put(here / "~", "")
+        await board.put(here / "~root", "")
+        await board.put(here / "x", "~x")
+        await board.put(here / "x", "~")  # the home, as a shell has it
+        assert (await board.run(["cat", "./~", "./~root", "./~x", "x"])).stdout == "~~rootxx"
+        await board.get("./~", here / "back")
+        await board.get("~root", here / "root")
+
+    held(story)
+    assert (here / "back").read_text() + (here / "root").read_text() == "~~root"
+
+
+def test_what_comes_from_a_board_gives_nobody_its_owners_rights_here(here: Path) -> None:
+    async def story(board: Reservation, *_: object) -> None:
+        await board.run("mkdir -p d/e; touch s d/t; chmod 6755 s; chmod 4711 d/t; chmod 3777 d/e")
+        await board.get("s", here)
+        await board.get("d", here)
+        modes = {name: (here / name).stat().st_mode & 0o7777 for name in ("s", "d/t", "d/e")}
+        assert modes == {"s": 0o755, "d/t": 0o711, "d/e": 0o777}
+
+    held(story)
+
+
+def test_a_board_is_reached_without_the_user_s_own_ssh_configuration_and_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ssh").mkdir(mode=0o700)
+    touch = f"touch {tmp_path}/touched"
+    text = f"Host *\n  ProxyCommand {touch}\n  ForwardAgent yes\n  ForwardX11 yes\n"
+    (tmp_path / ".ssh/config").write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    asked: list[dict[str, object]] = []
+    connect = asyncssh.connect
+
+    def watched(*args: object, **options: object) -> object:
+        asked.append(options)
+        return connect(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncssh, "connect", watched)
+
+    async def story(board: Reservation, *_: object) -> None:
+        assert (await board.run("echo hi")).stdout == "hi\n"
+
+    held(story)
+    (options,) = asked
+    # Without the first, asyncssh asks the agent that SSH_AUTH_SOCK names.
+    assert options["agent_path"] is None
+    assert not {"agent_forwarding", "x11_forwarding"} & options.keys()
+    assert not (tmp_path / "touched").exists()
 
 
 def test_links_out_of_a_directory_are_named_and_the_rest_is_copied(tmp_path: Path) -> None:

@@ -285,6 +285,9 @@ def test_keys_are_handled_on_a_stopped_server_too(launch: Any, tmp_path: Path, d
     listed = boruta("key", "list", "-o", "json", *at)
     assert [(p["name"], p["role"]) for p in json.loads(listed.stdout)] == [("bob", "worker")]
     assert "bob" in boruta("--data", str(data), "key", "list").stdout
+    (data / "keys/peers/odd.key").write_text("nonsense")
+    assert len(boruta("key", "list", *at).stderr.splitlines()) == 1
+    (data / "keys/peers/odd.key").unlink()
     assert boruta("key", "new", "../x", "--role=user", *at).returncode == 2
     assert boruta("key", "new", "x", "--role=boss", *at).returncode == 2
     server = launch().started()

@@ -132,7 +132,7 @@ def test_a_removed_key_ends_what_it_holds_within_half_a_second(tmp_path: Path) -
         async with asyncio.timeout(10):
             while (await mine.get_request_info(bound)).state is ReqState.WAIT:
                 await asyncio.sleep(0.01)
-        assert (await mine.get_request_info(free)).state is ReqState.WAIT
+        assert (await mine.get_request_info(free)).state is ReqState.CANCEL
         await running.close()
 
     asyncio.run(story())
@@ -150,6 +150,49 @@ def test_looking_at_keys_survives_whatever_goes_wrong(
         public, _ = new_pair()
         running.keys.add("alice", "user", (), public)
         assert running.keys.admit(public) is not None
+        await running.close()
+
+    asyncio.run(story())
+
+
+def test_a_key_whose_removal_met_a_failure_is_removed_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        running = await Running.open(_config(tmp_path / "d"))
+        cut: list[str] = []
+        ended: list[str] = []
+        failing = True
+
+        def cuts(public: str) -> int:
+            if failing and names[public] == "alice":
+                raise RuntimeError("planted")
+            cut.append(names[public])
+            return 0
+
+        def ends(name: str) -> None:
+            if failing and name == "bob":
+                raise RuntimeError("planted")
+            ended.append(name)
+
+        keys = {}
+        for name in ("alice", "bob", "carol"):
+            keys[name], _ = new_pair()
+            running.keys.add(name, "user", (), keys[name])
+        names = {public: name for name, public in keys.items()}
+        running.look_at_keys()
+        server, front = running.engine.server, running.engine.front
+        monkeypatch.setattr(server, "revoke", cuts)
+        monkeypatch.setattr(front, "key_removed", ends)
+        for name in keys:
+            (tmp_path / f"d/keys/peers/{name}.key").unlink()
+        running.look_at_keys()
+        assert (cut, ended) == (["bob", "carol"], ["alice", "carol"])
+        failing = False
+        running.look_at_keys()
+        assert (cut, ended) == (["bob", "carol", "alice"], ["alice", "carol", "bob"])
+        running.look_at_keys()
+        assert len(cut) == len(ended) == 3
         await running.close()
 
     asyncio.run(story())

@@ -199,15 +199,22 @@ def test_a_command_without_answer_times_out_and_a_lost_agent_is_unreachable() ->
     run(story)
 
 
-def test_the_engine_may_cut_an_agent_which_comes_back() -> None:
+def test_the_engine_may_cut_an_agent_which_is_told_why_and_comes_back() -> None:
     async def story() -> None:
         async with place() as there:
             downs: list[BorutaError] = []
-            agent = Agent(there, on_down=downs.append)
+            said: list[tuple[str, dict[str, Any]]] = []
+            agent = Agent(
+                there, on_down=downs.append, on_notice=lambda *notice: said.append(notice)
+            )
             await agent.register()
-            there.front.registrations[0][1].cut("because")
-            assert there.front.of("worker_lost")
+            there.front.registrations[0][1].cut("because\nit is old")
             await eventually(lambda: downs)
+            assert [(kind, body["reason"]) for kind, body in said if kind == "goodbye"] == [
+                ("goodbye", "because\nit is old")
+            ]
+            assert downs[0].message.endswith("said goodbye: because it is old")
+            await there.front.until(lambda: there.front.of("worker_lost"))
             await agent.register()
             assert len(there.front.registrations) == 2
 
