@@ -22,6 +22,7 @@ from actors.runtime import Dispatcher, TimerHandle
 from actors.sessions import Sessions
 from actors.worker import WorkerActor
 from boruta.domain import defaults, request
+from boruta.domain.errors import NotLeader
 from boruta.domain.ports import Access, Store
 from boruta.domain.rows import RequestRow, Write
 from boruta.domain.states import ReqEvent
@@ -61,6 +62,7 @@ class System:
         self.directory.failed = self._failed
         store.on_health(self._store_health)
         self.sessions = Sessions(self.directory)
+        self.on_deposed: Callable[[NotLeader], None] = lambda _: None
         self.closing = False
         self.matcher_rests = False  # it failed again and again, and is started anew in a while
         self._failures: dict[ReqID | WorkerUUID, list[float]] = {}
@@ -101,12 +103,15 @@ class System:
             self._tick()
 
     def _store_health(self) -> None:
-        unwell = self.directory.store.unwell
+        store = self.directory.store
+        unwell = store.unwell
         self.directory.journal.health_changed()
-        if unwell is not None:
+        if store.deposed is not None:
+            self.on_deposed(store.deposed)
+        elif unwell is not None:
             log.error("store_unwell reason=%r: nothing is lent until it is well", str(unwell))
         else:
-            log.warning("store_well position=%d", self.directory.store.position)
+            log.warning("store_well position=%d", store.position)
             self.directory.tell_matcher(Match())
 
     def _tick(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ class ServerSection:
     http: str = "off"
     ssh: str = "off"
     data: Path = Path()
-    database: str = "memory:"
+    database: str = ""  # empty: sqlite:, but memory: for a Farm without a data directory
     access_host: str = ""  # empty: the address by which the asker reached the server
     tunnel_ports: range | None = None  # None: any free one
     board_networks: tuple[str, ...] = ()
@@ -130,9 +131,15 @@ def _off(value: Any) -> str:
 
 
 def _database(value: Any) -> str:
-    if _text(value) not in ("memory:", "memory"):
-        raise ValueError(f"{value!r}: {_NOT_YET} (allowed: memory:)")
-    return "memory:"
+    text = _text(value)
+    if text.rstrip(":") in ("sqlite", "memory"):
+        return f"{text.rstrip(':')}:"
+    if not re.match(r"postgres(ql)?(\+psycopg)?://", text):
+        raise ValueError(
+            "want sqlite: (DATA/boruta.db), postgresql://USER@HOST/NAME or memory: (a restart "
+            f"loses all), not {text.partition('://')[0]!r:.40}"  # the rest may hold a password
+        )
+    return text
 
 
 def _data(value: Any) -> Path:

@@ -88,6 +88,8 @@ class _Process:
         log.info("server_stopping reason=%s", why)
         await running.close()
         log.info("server_stopped")
+        if running.deposed is not None:
+            raise running.deposed
         # The interpreter would look through all of it for garbage before it ends: seconds.
         gc.freeze()
         return 1 if outside else 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 from boruta import places
 from boruta.addresses import dialled, host_of, is_loopback, plain, read_bind
 from boruta.config import ServerConfig, load_server_config
-from boruta.domain.errors import BadConfig, BorutaError
+from boruta.domain.errors import BadConfig, BorutaError, NotLeader
 from boruta.guarded import make_private_dir, write_private
 from boruta.imports import check_imports as check_imports
 from boruta.keys import KeyRing
@@ -25,6 +25,7 @@ from boruta.lock import DataLock
 from boruta.peers import KeyChanges
 
 if TYPE_CHECKING:
+    from boruta.domain.ports import Store
     from boruta.wiring import Engine
 
 log = logging.getLogger("boruta.server")
@@ -40,7 +41,7 @@ FILES_WANTED: Final = 4096
 
 
 def farm_config(
-    config: ServerConfig | str | os.PathLike[str] | None, data: Path, bind: str
+    config: ServerConfig | str | os.PathLike[str] | None, data: Path, bind: str, *, kept: bool
 ) -> ServerConfig:
     """The configuration of a `Farm`.
 
@@ -49,6 +50,8 @@ def farm_config(
             lies in /etc or the user's home is not looked at.
         data: the data directory; stands above the config's.
         bind: the ZeroMQ address; stands above the config's.
+        kept: whether the data directory outlives the farm; if not, and the config says nothing,
+            nothing is written.
 
     Raises:
         BadConfig: it cannot be used.
@@ -61,7 +64,9 @@ def farm_config(
         bind = read_bind(bind)
     except ValueError as error:
         raise BadConfig(f"bind: {error}") from None
-    return replace(config, server=replace(config.server, data=data, bind=bind))
+    database = config.server.database or ("sqlite:" if kept else "memory:")
+    server = replace(config.server, data=data, bind=bind, database=database)
+    return replace(config, server=server)
 
 
 def raise_files() -> int:
@@ -92,6 +97,16 @@ def _left_of(all_of_them: Iterable[str], does: Callable[[str], None]) -> tuple[s
     return tuple(left)
 
 
+async def _opened(opens: Callable[[], Store]) -> Store:
+    """The store, opened beside the loop; one that comes too late for anybody is closed."""
+    opening = asyncio.get_running_loop().run_in_executor(None, opens)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(lambda late: late.exception() or late.result().close(0.0))
+        raise
+
+
 class Running:
     """A started server; made by `open`, on the loop that it runs on."""
 
@@ -103,6 +118,7 @@ class Running:
         self.engine = engine
         self.url = url
         self.stopped = asyncio.Event()  # set when the engine has stopped, for whatever reason
+        self.deposed: NotLeader | None = None  # why it had to stop
         self._lock = lock
         self._to_cut: tuple[str, ...] = ()  # public keys
         self._to_end: tuple[str, ...] = ()  # names
@@ -120,14 +136,21 @@ class Running:
             BorutaError: the address is taken.
         """
         check_imports()
-        from boruta.wiring import Edge, Engine, rules_of
+        from actors.runtime import LoopDispatcher
+        from boruta.wiring import Edge, Engine, open_store, rules_of
 
-        data = config.server.data
+        loop = asyncio.get_running_loop()
+        data, bind = config.server.data, config.server.bind
         make_private_dir(data, "data directory")
-        lock = DataLock(data)
-        try:
+        with contextlib.ExitStack() as undo:
+            lock = DataLock(data)
+            undo.callback(lock.release)
             keys = KeyRing.open(data)
-            bind = config.server.bind
+            dispatcher = LoopDispatcher(loop)
+            store = await _opened(
+                lambda: open_store(config.server.database, data, bind, dispatcher, loop)
+            )
+            undo.callback(store.close, 0.0)
             edge = Edge(
                 bind=bind,
                 public_key=keys.server.public,
@@ -139,18 +162,16 @@ class Running:
                 tunnel_ports=config.server.tunnel_ports,
                 access_host=config.server.access_host,
             )
-            engine = Engine(asyncio.get_running_loop(), edge, rules_of(config))
-        except BaseException:
-            lock.release()
-            raise
-        try:
-            bound = plain(engine.start())
-            running = cls(config, lock, keys, engine, dialled(bound))
-        except BaseException:
-            with contextlib.suppress(BorutaError):
-                await engine.stop("the server could not start", 0.0)
-            lock.release()
-            raise
+            engine = Engine(dispatcher, edge, rules_of(config), store)
+            try:
+                bound = plain(engine.start())
+                running = cls(config, lock, keys, engine, dialled(bound))
+            except BaseException:
+                with contextlib.suppress(BorutaError):
+                    await engine.stop("the server could not start", 0.0)
+                raise
+            engine.system.on_deposed = running._depose
+            undo.pop_all()
         running._announce(bound)
         return running
 
@@ -243,6 +264,11 @@ class Running:
         return fixed
 
     # --- the end
+    def _depose(self, why: NotLeader) -> None:
+        log.error("deposed reason=%r: stepping down", why.message)
+        self.deposed = why
+        self._begin_close("another server has taken over", 0.2)
+
     def _close_soon(self, reason: str) -> None:
         self._begin_close(reason, 0.2)
 

@@ -9,13 +9,15 @@ import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from actors.directory import Rules
 from actors.front import EngineFront
 from actors.runtime import LoopDispatcher
 from actors.system import System
 from boruta.config import ServerConfig
-from boruta.domain.ports import Store
+from boruta.domain.ports import Clock, Store
 from boruta.domain.request import Limits
 from boruta.domain.types import Caller
 from boruta.store.memory import MemoryStore
@@ -24,6 +26,7 @@ from transport.server import Server
 from transport.tunnels.tcp import Tunnels
 
 log = logging.getLogger("boruta.server")
+FLUSH_S: Final = 10.0  # a stopping server waits so long for its database
 
 
 def session_key() -> tuple[str, str]:
@@ -77,22 +80,62 @@ class Edge:
     access_host: str = ""
 
 
+def open_store(
+    database: str, data: Path, address: str, clock: Clock, loop: asyncio.AbstractEventLoop
+) -> Store:
+    """Opens what outlives the process; takes seconds for a large one, so not on the loop.
+
+    Args:
+        database: `memory:`, `sqlite:` (also if empty) or `postgresql://...`.
+        data: the data directory, whose lock is held.
+        address: where this server is reached.
+        clock: the time, for the history.
+        loop: whoever waits for something to be written is told on it.
+
+    Raises:
+        BorutaError: it cannot be used; the text says why.
+    """
+    if database == "memory:":
+        return MemoryStore()
+    from boruta.store.backend import ServerIdentity
+    from boruta.store.durable import DurableStore
+    from boruta.store.opening import open_backend
+
+    server = ServerIdentity(address=address, software=SOFTWARE)
+    backend = open_backend(database or "sqlite:", data, server, clock.utcnow)
+    try:
+        return DurableStore(backend, loop.call_soon_threadsafe, clock.utcnow)
+    except BaseException:
+        backend.close()
+        raise
+
+
 class Engine:
-    """A whole server on the running loop: actors, tunnels, the ZeroMQ side."""
+    """A whole server on the running loop: actors, tunnels, the ZeroMQ side.
+
+    Args:
+        dispatcher: where the actors run, on the running loop.
+        edge: how it is reached.
+        rules: what the lab has set.
+        store: what outlives it; closed by `stop`.
+        facts: more of what `server.info` tells.
+    """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        dispatcher: LoopDispatcher,
         edge: Edge,
         rules: Rules,
-        store: Store | None = None,
+        store: Store,
         facts: Mapping[str, object] | None = None,
     ) -> None:
-        self.dispatcher = LoopDispatcher(loop)
+        loop = asyncio.get_running_loop()
+        self.dispatcher = dispatcher
+        self._store = store
         self.tunnels = Tunnels(loop, edge.tunnel_host, edge.tunnel_ports, edge.access_host or None)
         self.system = System(
             self.dispatcher,
-            MemoryStore() if store is None else store,
+            store,
             self.tunnels,
             session_key,
             random.random,
@@ -137,4 +180,8 @@ class Engine:
         self.server.announce_stop(reason)
         self.system.stop()
         self.tunnels.close_all()
-        await self.server.stop(grace_s)
+        try:
+            # Whoever waits for something to be written still gets his answer.
+            await asyncio.get_running_loop().run_in_executor(None, self._store.close, FLUSH_S)
+        finally:
+            await self.server.stop(grace_s)

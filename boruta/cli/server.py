@@ -16,7 +16,11 @@ import click
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="DIR", help="Where it keeps things."
 )
-@click.option("--database", metavar="URL", help="memory: is all that this version has.")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="sqlite: (DATA/boruta.db, the default), postgresql://USER@HOST/NAME, or memory:",
+)
 @click.option("--bind", metavar="ADDR", help="ZeroMQ address; default tcp://127.0.0.1:7175.")
 @click.option("--http", metavar="ADDR|off", help="Only off in this version.")
 @click.option("--ssh", metavar="ADDR|off", help="Only off in this version.")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from boruta.domain.changes import Change
 from boruta.domain.commands import Command, CommandReply
-from boruta.domain.errors import BorutaError, StoreUnavailable
+from boruta.domain.errors import BorutaError, NotLeader, StoreUnavailable
 from boruta.domain.interfaces import AsyncRequests, AsyncSuperviser, AsyncWorkers
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Transaction, WorkerRow
 from boruta.domain.slices import Sliced
@@ -164,6 +164,8 @@ class Store(Protocol):
         written: up to which position all outlives a crash.
         unwell: why nothing can be written now; None: it can.
         full: so much waits to be written that nothing new may be begun.
+        deposed: another server writes: nothing will be written any more, and whoever runs the
+            engine has to stop it.
     """
 
     survives: bool
@@ -180,6 +182,9 @@ class Store(Protocol):
     @property
     def full(self) -> bool: ...
 
+    @property
+    def deposed(self) -> NotLeader | None: ...
+
     def when_written(self, position: int, then: Callable[[], None]) -> None:
         """Calls `then` on the engine's thread once `written` has reached `position`.
 
@@ -188,7 +193,15 @@ class Store(Protocol):
         ...
 
     def on_health(self, told: Callable[[], None]) -> None:
-        """Calls `told` on the engine's thread each time `unwell` or `full` has changed."""
+        """Calls `told` on the engine's thread each time `unwell`, `full` or `deposed` changed."""
+        ...
+
+    def close(self, within_s: float) -> bool:
+        """Writes what waits, for so long at most, and closes; whether all was written.
+
+        May block, and is the only method for another thread than the engine's. Nothing is
+        committed afterwards.
+        """
         ...
 
     def next_request(self) -> ReqID:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from boruta.domain.catalogue import Catalogue
-from boruta.domain.errors import InternalLogicError, StoreUnavailable
+from boruta.domain.errors import InternalLogicError, NotLeader, StoreUnavailable
 from boruta.domain.rows import (
     Conflict,
     JobRow,
@@ -40,6 +40,7 @@ class MemoryStore:
     position = written = 0  # there is nothing that could be written later
     unwell: StoreUnavailable | None = None
     full = False
+    deposed: NotLeader | None = None
 
     def __init__(self) -> None:
         self._requests: dict[ReqID, RequestRow] = {}
@@ -63,6 +64,10 @@ class MemoryStore:
 
     def on_health(self, told: Callable[[], None]) -> None:
         """Memory is never unwell."""
+
+    def close(self, within_s: float) -> bool:
+        """There is nothing to write."""
+        return True
 
     def next_request(self) -> ReqID:
         """An id that never comes again."""
