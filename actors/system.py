@@ -79,8 +79,6 @@ class System:
                 neither can be, as in a simulation without faults, that only costs time.
         """
         directory = self.directory
-        if not directory.store.survives:
-            log.info("store=memory: a restart loses all requests and workers")
         directory.matcher = directory.dispatcher.start(MatcherActor, directory)
         for board in directory.store.workers():
             self._start_worker(board.uuid)
@@ -94,6 +92,11 @@ class System:
                 self.sessions.restore(row)
         for row in sorted(ended, key=lambda row: row.ended or row.created):
             directory.keep_ended(row)
+        if directory.store.survives:
+            counts = (len(directory.requests), len(directory.workers))
+            log.info("store=%s requests=%d workers=%d", directory.store.name, *counts)
+        else:
+            log.info("store=memory: a restart loses all requests and workers")
         if directory.known_at_start:
             directory.dispatcher.call_later(
                 defaults.START_HOLD_S, lambda: directory.tell_matcher(Match())

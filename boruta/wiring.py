@@ -182,6 +182,14 @@ class Engine:
         self.tunnels.close_all()
         try:
             # Whoever waits for something to be written still gets his answer.
-            await asyncio.get_running_loop().run_in_executor(None, self._store.close, FLUSH_S)
+            await self._close_store()
         finally:
             await self.server.stop(grace_s)
+
+    async def _close_store(self) -> None:
+        if not self._store.survives:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._store.close, FLUSH_S)
+        except RuntimeError:  # the interpreter ends, and has no threads to give any more
+            self._store.close(FLUSH_S)

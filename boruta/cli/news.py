@@ -31,8 +31,7 @@ class LinkNews(logging.Handler):
         match str(record.msg).partition(" ")[0]:
             case "link_up":
                 if self._away:
-                    lost = "" if last else "; it did not keep this session and what was bound to it"
-                    self._say(f"boruta: the server is back{lost}")
+                    self._say("boruta: the server is back")
                 self._was_up, self._away = True, False
             case "link_down" if self._was_up and not self._away:
                 self._away = True

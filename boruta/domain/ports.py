@@ -159,6 +159,7 @@ class Store(Protocol):
     crash leaves a beginning of it.
 
     Attributes:
+        name: where it is, for a person.
         survives: whether a restart finds anything.
         position: of the last accepted transaction.
         written: up to which position all outlives a crash.
@@ -168,6 +169,7 @@ class Store(Protocol):
             engine has to stop it.
     """
 
+    name: str
     survives: bool
 
     @property

@@ -67,6 +67,7 @@ class DurableStore(MemoryStore):
         pace: Pace | None = None,
     ) -> None:
         super().__init__()
+        self.name = backend.name
         self.leader_epoch = backend.lead()
         image = backend.load()
         # By (host, port) and (board, its epoch): the job that has or had it. Memory refuses what

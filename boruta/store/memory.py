@@ -36,6 +36,7 @@ class MemoryStore:
     as the database's unique indexes do (SAFETY, D).
     """
 
+    name = "memory"
     survives = False
     position = written = 0  # there is nothing that could be written later
     unwell: StoreUnavailable | None = None

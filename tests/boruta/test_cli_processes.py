@@ -147,8 +147,37 @@ def own(tmp_path: Path) -> Iterator[Lab]:
         yield made
 
 
-def test_what_waits_and_watches_outlives_a_restart_and_says_what_was_lost(own: Lab) -> None:
+def test_what_waits_and_watches_outlives_a_kill_of_the_server(own: Lab) -> None:
     url = own.url
+    req_id = own.boruta("request", "-c", "arch=armv7l")
+    waits = boruta(own, "wait", req_id)
+    runs = boruta(own, "run", "-c", "arch=armv7l", "--wait-anyway", "--", "echo", "it", "ran")
+    watches = boruta(own, "watch")
+    own.until(lambda: len(own.json("requests")) == 2, "run has asked")
+    own.until(lambda: _touched(own, req_id, watches), "watch watches")
+    own.kill_server()
+    own.start_server("--bind", url)
+    for child in (waits, runs, watches):
+        own.until(lambda child=child: "the server is back" in own.said(child, "err"), "it knows")
+    assert own.boruta("request", "-c", "arch=x86_64") == "3"
+    assert [one["id"] for one in own.json("requests")] == [1, 2, 3]
+    own.start("dryad", "simulate", "-n", "1", "--data", str(own.data), "-c", "arch=armv7l")
+    assert waits.wait(30) == 0
+    own.boruta("close", req_id)
+    assert runs.wait(30) == 0
+    assert own.said(runs) == "it ran\n"
+    assert own.end(watches, signal.SIGINT) == 0
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Lab]:
+    with lab(tmp_path) as made:
+        made.start_server("--bind", "tcp://127.0.0.1:0", "--database", "memory:")
+        yield made
+
+
+def test_without_a_database_what_waits_says_what_a_restart_lost(forgetful: Lab) -> None:
+    own, url = forgetful, forgetful.url
     req_id = own.boruta("request", "-c", "arch=armv7l")
     waits = boruta(own, "wait", req_id)
     runs = boruta(own, "run", "-c", "arch=armv7l", "--wait-anyway", "--", "true")
@@ -159,11 +188,8 @@ def test_what_waits_and_watches_outlives_a_restart_and_says_what_was_lost(own: L
     own.until(lambda: _touched(own, req_id, watches), "watch watches")
     own.until(lambda: "WORKER" in own.said(lists), "workers lists")
     assert timed.wait(20) == 6
-    server, own.server = own.server, None
-    assert server is not None
-    server.kill()
-    server.wait()
-    own.start_server("--bind", url)
+    own.kill_server()
+    own.start_server("--bind", url, "--database", "memory:")
     # The restarted server counts anew: this one has the number that is waited for.
     assert own.boruta("request", "-c", "arch=armv7l") == req_id
     assert waits.wait(30) == 3

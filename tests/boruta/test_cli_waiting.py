@@ -219,14 +219,6 @@ def test_a_lost_connection_is_told_once_and_its_return_too() -> None:
     ]
 
 
-def test_a_session_that_was_not_kept_is_told() -> None:
-    log, said = _news()
-    for _ in range(2):
-        log.info("link_up server=%s kept=%s", "tcp://x", False)
-        log.warning("link_down server=%s: %s", "tcp://x", "lost")
-    assert "did not keep this session" in said[1]
-
-
 def test_what_a_first_attempt_meets_is_left_to_the_error() -> None:
     log, said = _news()
     log.warning("link_down server=%s: %s", "tcp://x", "nothing answers")

@@ -28,7 +28,7 @@ ADMIN = Caller("local", Role.ADMIN)
 
 
 def _config(data: Path) -> ServerConfig:
-    return farm_config(None, data, "tcp://127.0.0.1:0")
+    return farm_config(None, data, "tcp://127.0.0.1:0", kept=False)
 
 
 async def _until(true: Callable[[], bool]) -> None:
@@ -74,7 +74,7 @@ def test_a_taken_address_leaves_nothing_behind(tmp_path: Path) -> None:
         first = await Running.open(_config(tmp_path / "a"))
         before = pykka.ActorRegistry.get_all()
         with pytest.raises(Unavailable, match=r"in use.*--bind"):
-            await Running.open(farm_config(None, tmp_path / "b", first.url))
+            await Running.open(farm_config(None, tmp_path / "b", first.url, kept=False))
         assert pykka.ActorRegistry.get_all() == before
         assert not (tmp_path / "b/server.json").exists()
         DataLock(tmp_path / "b").release()
@@ -242,7 +242,7 @@ def test_a_host_that_stops_all_actors_closes_the_server(
 )
 def test_what_is_bound_everywhere_is_told_as_loopback(tmp_path: Path, bind: str, url: str) -> None:
     async def story() -> None:
-        running = await Running.open(farm_config(None, tmp_path / "d", bind))
+        running = await Running.open(farm_config(None, tmp_path / "d", bind, kept=False))
         assert running.url.startswith(url)
         await running.close()
 
@@ -252,11 +252,24 @@ def test_what_is_bound_everywhere_is_told_as_loopback(tmp_path: Path, bind: str,
 def test_a_farms_config_may_be_a_file(tmp_path: Path) -> None:
     path = tmp_path / "boruta.toml"
     path.write_text('[requests]\njob_timeout = "5m"\n[server]\nbind = "1.2.3.4:5"\n')
-    config = farm_config(path, tmp_path / "d", "127.0.0.1:0")
+    config = farm_config(path, tmp_path / "d", "127.0.0.1:0", kept=False)
     assert config.requests.job_timeout == 300
-    assert config.server == ServerSection(bind="tcp://127.0.0.1:0", data=tmp_path / "d")
+    bind = "tcp://127.0.0.1:0"
+    assert config.server == ServerSection(bind=bind, data=tmp_path / "d", database="memory:")
     with pytest.raises(BadConfig, match=r"^bind: "):
-        farm_config(None, tmp_path, "udp://x")
+        farm_config(None, tmp_path, "udp://x", kept=False)
+
+
+def test_a_farm_writes_where_its_directory_is_kept_unless_the_config_says_something(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "boruta.toml"
+    path.write_text('[server]\ndatabase = "memory:"\n')
+    bind = "tcp://127.0.0.1:0"
+    assert farm_config(None, tmp_path, bind, kept=True).server.database == "sqlite:"
+    assert farm_config(path, tmp_path, bind, kept=True).server.database == "memory:"
+    path.write_text('[server]\ndatabase = "postgresql://x/y"\n')
+    assert farm_config(path, tmp_path, bind, kept=False).server.database == "postgresql://x/y"
 
 
 def test_few_files_are_raised_or_warned_of(

@@ -50,6 +50,13 @@ class Lab:
         self.until(lambda: (self.data / "server.json").exists(), "the server")
         return self.server
 
+    def kill_server(self) -> None:
+        """SIGKILL; what it was doing stays half done."""
+        server, self.server = self.server, None
+        assert server is not None
+        server.kill()
+        server.wait()
+
     @property
     def url(self) -> str:
         """The server's address."""

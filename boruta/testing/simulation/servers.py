@@ -61,6 +61,7 @@ class LifeStore:
         self._process = process
         self._store = store
         self.survives = store.survives
+        self.name, self.deposed = store.name, store.deposed
         for name in (
             "next_request", "next_seq", "request", "job", "live_job", "worker", "by_token",
             "requests", "page_of_requests", "workers",
