@@ -188,7 +188,7 @@ class RequestsApi(Asking):
                 directory.feed.request("created", row.id, lambda: describe(row, None, directory))
             done.answer(conflict)
 
-        directory.journal.submit((Write(row, 0),), then)
+        directory.journal.submit((Write(row, 0),), then, self._caller.name)
         if await done is not None:
             raise StoreUnavailable(f"request {row.id} was refused by the store")
 

@@ -99,8 +99,12 @@ class FarmActor(LoopActor, Generic[M]):
         self._open.append(reply)
 
     def commit(self, transaction: Transaction, then: Callable[[Conflict | None], None]) -> None:
-        """Commits; `then` hears the outcome on this actor's turn."""
-        self.directory.journal.submit(transaction, then)
+        """Commits; `then` hears the outcome on this actor's turn.
+
+        In the history it stands as done by whoever sent the message that is being handled.
+        """
+        by = getattr(self._handling, "by", None)
+        self.directory.journal.submit(transaction, then, "" if by is None else by.name)
 
     def on_stop(self) -> None:
         """Whoever still waits for an answer is told."""

@@ -10,7 +10,8 @@ from actors.system import System
 from actors.workers_api import SuperviserApi, WorkersApi
 from boruta.domain import defaults
 from boruta.domain.changes import Change
-from boruta.domain.errors import Busy
+from boruta.domain.errors import ActionRefused, Busy
+from boruta.domain.history import Event, History
 from boruta.domain.ports import DryadPort, Feed, Subscription
 from boruta.domain.types import Caller, ReqID, Role, WorkerUUID
 
@@ -18,10 +19,22 @@ KEY_REMOVAL = Caller("an admin, who removed the key", Role.ADMIN)
 
 
 class EngineFront:
-    """The `Front` port over a `System`."""
+    """The `Front` port over a `System`.
 
-    def __init__(self, system: System, facts: Mapping[str, object] | None = None) -> None:
+    Args:
+        system: the actors.
+        facts: more of what `info` tells.
+        history: reads what the store has kept of it; None: it keeps none.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        facts: Mapping[str, object] | None = None,
+        history: History | None = None,
+    ) -> None:
         self._system = system
+        self.history: History = _no_history if history is None else history
         self._facts = dict(facts or {})
         self._subscriptions: dict[str, int] = {}
 
@@ -74,18 +87,31 @@ class EngineFront:
     def info(self) -> Mapping[str, object]:
         """Plain facts for `server.info`."""
         directory = self._system.directory
-        watchdog = directory.dispatcher.watchdog
+        store, watchdog = directory.store, directory.dispatcher.watchdog
         return {
             **self._facts,
             "workers": len(directory.workers),
             "online": sum(1 for there in directory.presence.values() if there.online),
             "live_requests": len(directory.requests),
-            "store_survives": directory.store.survives,
+            "store": store.name,
+            "store_survives": store.survives,
+            "store_unwell": None if store.unwell is None else store.unwell.message,
+            "store_waiting": store.position - store.written,
             "seq": directory.feed.seq,
             "slow_turns": watchdog.count,
             "worst_turn_s": round(watchdog.worst_s, 3),
             "worst_lag_s": round(self._system.worst_lag_s, 3),
         }
+
+
+async def _no_history(
+    *,
+    request: ReqID | None = None,
+    worker: WorkerUUID | None = None,
+    before: int | None = None,
+    limit: int = defaults.HISTORY_PAGE,
+) -> Sequence[Event]:
+    raise ActionRefused("this server keeps no history: its store is memory (--database)")
 
 
 class _BoundedFeed:

@@ -34,10 +34,18 @@ class Journal:
         self.commits = 0
         self.conflicts = 0
 
-    def submit(self, transaction: Transaction, then: Callable[[Conflict | None], None]) -> None:
-        """Commits `transaction`; `then` gets None, or the row that stood in the way."""
+    def submit(
+        self,
+        transaction: Transaction,
+        then: Callable[[Conflict | None], None],
+        by: str = "",
+    ) -> None:
+        """Commits `transaction`, for the history on behalf of `by`.
+
+        `then` gets None, or the row that stood in the way.
+        """
         store = self._store
-        conflict = store.commit(transaction)
+        conflict = store.commit(transaction, by)
         if conflict is None:
             self.commits += 1
             if store.written < store.position:

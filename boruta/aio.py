@@ -21,6 +21,7 @@ from boruta.delegating import Delegating
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import BadRequest, ShuttingDown
+from boruta.domain.history import Event, History
 from boruta.domain.interfaces import AsyncRequests, AsyncWorkers
 from boruta.domain.ports import Subscription
 from boruta.domain.types import (
@@ -53,6 +54,7 @@ class Client(Delegating):
         workers: the workers as the user sees them.
         feed: who tells of changes; None: reservations are watched by asking.
         info: gives the server's facts.
+        history: reads the server's history; None: there is none.
         on_close: closes the connection.
     """
 
@@ -63,12 +65,14 @@ class Client(Delegating):
         *,
         feed: AsyncFeed | None = None,
         info: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+        history: History | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._requests = requests
         self._workers = workers
         self._feed = feed
         self._info = info
+        self._history = history
         self._on_close = on_close
         self._closed = False
         self._reservations: set[Reservation] = set()
@@ -192,6 +196,20 @@ class Client(Delegating):
         """Plain facts about the server."""
         self._check_open()
         return {} if self._info is None else await self._info()
+
+    async def history(
+        self,
+        *,
+        request: ReqID | None = None,
+        worker: WorkerUUID | None = None,
+        before: int | None = None,
+        limit: int = defaults.HISTORY_PAGE,
+    ) -> Sequence[Event]:
+        """Who did what, when and why; see `boruta.domain.history.History`."""
+        self._check_open()
+        if self._history is None:
+            return ()
+        return await self._history(request=request, worker=worker, before=before, limit=limit)
 
     # --- the end
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from boruta import aio
 from boruta.blocking import BlockingRequests, BlockingWorkers
 from boruta.domain import defaults
 from boruta.domain.changes import Change
+from boruta.domain.history import Event, History
 from boruta.domain.interfaces import AsyncRequests, AsyncWorkers
 from boruta.domain.ports import Feed, Subscription
 from boruta.domain.types import Priority, ReqID, WorkerUUID
@@ -57,6 +58,7 @@ class Client(BlockingRequests, BlockingWorkers):
         *,
         feed: Feed | None = None,
         info: Callable[[], Mapping[str, Any]] | None = None,
+        history: History | None = None,
     ) -> Client:
         """A client of an engine in this process; `loop` is the engine's, and outlives it.
 
@@ -66,6 +68,7 @@ class Client(BlockingRequests, BlockingWorkers):
             loop: where they run.
             feed: the engine's changes; None: reservations are watched by asking.
             info: gives the engine's facts.
+            history: reads the engine's history; None: there is none.
         """
 
         async def facts() -> Mapping[str, Any]:
@@ -76,6 +79,7 @@ class Client(BlockingRequests, BlockingWorkers):
             workers,
             feed=None if feed is None else LocalFeed(feed),
             info=facts,
+            history=history,
         )
         return cls(core, LoopThread(loop))
 
@@ -178,6 +182,30 @@ class Client(BlockingRequests, BlockingWorkers):
     def info(self) -> Mapping[str, Any]:
         """Plain facts about the server."""
         return self._loop.call(self._core.info)
+
+    def history(
+        self,
+        *,
+        request: ReqID | None = None,
+        worker: WorkerUUID | None = None,
+        before: int | None = None,
+        limit: int = defaults.HISTORY_PAGE,
+    ) -> Sequence[Event]:
+        """The newest events of a request, of a board, or of all; the oldest of them first.
+
+        Args:
+            request: of this request only.
+            worker: of this board only.
+            before: only those with an `id` below it: what a page before left off.
+            limit: how many at most, up to 200.
+
+        Raises:
+            ActionRefused: the server keeps no history.
+            StoreUnavailable: it cannot be read now.
+        """
+        return self._loop.call(
+            lambda: self._core.history(request=request, worker=worker, before=before, limit=limit)
+        )
 
     # --- the end
     def close(self) -> None:

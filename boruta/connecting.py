@@ -273,7 +273,12 @@ async def open_client(found: Found, timeout: float | None) -> aio.Client:
     """
     from boruta import aio
     from transport.client import Link
-    from transport.remote_requests import RemoteFeed, RemoteRequests, RemoteWorkers
+    from transport.remote_requests import (
+        RemoteFeed,
+        RemoteHistory,
+        RemoteRequests,
+        RemoteWorkers,
+    )
 
     link = Link(found.servers, found.keys, role="user", software=SOFTWARE, insecure=found.insecure)
     try:
@@ -292,6 +297,7 @@ async def open_client(found: Found, timeout: float | None) -> aio.Client:
         requests,
         RemoteWorkers(patient),
         feed=RemoteFeed(link),
+        history=RemoteHistory(patient),
         info=requests.info,
         on_close=link.close,
     )

@@ -20,6 +20,7 @@ from boruta.blocking import BlockingRequests, BlockingWorkers
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import BadRequest, ShuttingDown, TimedOut
+from boruta.domain.history import Event
 from boruta.domain.types import (
     NOBODY,
     Caller,
@@ -122,8 +123,9 @@ class Farm(BlockingRequests, BlockingWorkers):
         front = running.engine.front
         requests, workers = front.requests(caller), front.workers(caller)
         self._client = Client.in_process(
-            requests, workers, thread.loop, feed=front.feed(caller), info=front.info
-        )
+            requests, workers, thread.loop, feed=front.feed(caller), info=front.info,
+            history=front.history,
+        )  # fmt: skip
         guarded = _Guarded(thread.loop, lambda: self._live)
         BlockingRequests.__init__(self, guarded, lambda: requests)
         BlockingWorkers.__init__(self, guarded, lambda: workers)
@@ -260,6 +262,10 @@ class Farm(BlockingRequests, BlockingWorkers):
     def info(self) -> Mapping[str, Any]:
         """Plain facts about the server."""
         return self._ours.info()
+
+    def history(self, **which: Any) -> Sequence[Event]:
+        """Who did what, when and why; see `Client.history`."""
+        return self._ours.history(**which)
 
     def subscribe(
         self,

@@ -9,6 +9,7 @@ import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +18,11 @@ from actors.front import EngineFront
 from actors.runtime import LoopDispatcher
 from actors.system import System
 from boruta.config import ServerConfig
+from boruta.domain.defaults import HISTORY_PAGE
+from boruta.domain.history import Event
 from boruta.domain.ports import Clock, Store
 from boruta.domain.request import Limits
-from boruta.domain.types import Caller
+from boruta.domain.types import Caller, ReqID, WorkerUUID
 from boruta.store.memory import MemoryStore
 from boruta.version import SOFTWARE
 from transport.server import Server
@@ -143,7 +146,9 @@ class Engine:
             life=secrets.token_hex(4),
         )
         self.front = EngineFront(
-            self.system, {"software": SOFTWARE, "pid": os.getpid(), **(facts or {})}
+            self.system,
+            {"software": SOFTWARE, "pid": os.getpid(), **(facts or {})},
+            self._history if store.survives else None,
         )
         self.server = Server(
             self.front,
@@ -185,6 +190,17 @@ class Engine:
             await self._close_store()
         finally:
             await self.server.stop(grace_s)
+
+    async def _history(
+        self,
+        *,
+        request: ReqID | None = None,
+        worker: WorkerUUID | None = None,
+        before: int | None = None,
+        limit: int = HISTORY_PAGE,
+    ) -> Sequence[Event]:
+        reads = partial(self._store.history, request, worker, before, min(limit, HISTORY_PAGE))
+        return await asyncio.get_running_loop().run_in_executor(None, reads)
 
     async def _close_store(self) -> None:
         if not self._store.survives:

@@ -99,6 +99,7 @@ class UserCalls:
     ) -> None:
         self._requests = front.requests(caller, reached_at)
         self._workers = front.workers(caller)
+        self._history = front.history
         self._caller = caller
         self._connection = connection
         self._closes = closes
@@ -120,6 +121,7 @@ class UserCalls:
             "workers.deregister": self._deregister,
             "events.subscribe": self._subscribe,
             "events.unsubscribe": self._unsubscribe,
+            "events.history": self._read_history,
             "server.info": lambda _: info(),
             "ping": lambda _: {},
         }
@@ -233,3 +235,6 @@ class UserCalls:
     def _unsubscribe(self, _: Body) -> Body:
         self.watching.unsubscribe()
         return {}
+
+    async def _read_history(self, body: Body) -> Body:
+        return {"events": [maps.event_map(one) for one in await self._history(**body)]}

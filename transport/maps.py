@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
+from boruta.domain.defaults import REASON_BYTES
 from boruta.domain.errors import BadRequest
+from boruta.domain.history import Event
 from boruta.domain.types import (
     AccessInfo,
     Capabilities,
@@ -249,3 +251,43 @@ def checks_map(checks: tuple[Check, ...]) -> dict[str, Any]:
 def checks_from(found: Mapping[str, Any]) -> tuple[Check, ...]:
     """The findings of a checked map."""
     return tuple(Check(c["name"], c["ok"], c.get("detail", "")) for c in found["checks"])
+
+
+# --- history
+def event_map(event: Event) -> dict[str, Any]:
+    """A line of the history for the wire; a reason that is too long ends in dots."""
+    return known(
+        id=event.id,
+        at=event.at,
+        kind=event.kind,
+        request=event.request_id,
+        worker=event.worker_uuid,
+        epoch=event.epoch,
+        old_state=event.old_state or None,
+        new_state=event.new_state or None,
+        by=_shortened(event.by, 256) or None,
+        reason=_shortened(event.reason, REASON_BYTES) or None,
+    )
+
+
+def _shortened(text: str, most: int) -> str:
+    data = text.encode()
+    if len(data) <= most:
+        return text
+    return data[: most - 3].decode(errors="ignore") + "..."
+
+
+def event_from(found: Mapping[str, Any]) -> Event:
+    """The line of a checked map."""
+    return Event(
+        found["at"],
+        found["kind"],
+        found.get("request"),
+        found.get("worker"),
+        found.get("epoch"),
+        found.get("old_state", ""),
+        found.get("new_state", ""),
+        found.get("by", ""),
+        found.get("reason", ""),
+        found["id"],
+    )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from boruta.domain import defaults
 from boruta.domain.errors import BadPage, BadRequest, BorutaError, NotFoundError
+from boruta.domain.history import Event
 from boruta.domain.interfaces import WorkerListFilter
 from boruta.domain.listing import RequestFilter, WorkerFilter
 from boruta.domain.types import (
@@ -33,7 +34,7 @@ from transport import maps
 from transport.client import Link
 from transport.remote_feed import RemoteFeed
 
-__all__ = ["RemoteFeed", "RemoteRequests", "RemoteWorkers"]
+__all__ = ["RemoteFeed", "RemoteHistory", "RemoteRequests", "RemoteWorkers"]
 
 # How long the server's own answer to a time-out may take before ours is given.
 _ANSWER_WITHIN_S: Final = 2.0
@@ -135,6 +136,26 @@ class RemoteRequests:
     async def info(self) -> dict[str, Any]:
         """Facts of the server."""
         return await self._link.call("server.info", {})
+
+
+class RemoteHistory:
+    """`History` over a link."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def __call__(
+        self,
+        *,
+        request: ReqID | None = None,
+        worker: WorkerUUID | None = None,
+        before: int | None = None,
+        limit: int = defaults.HISTORY_PAGE,
+    ) -> list[Event]:
+        """The newest events of a request, of a board, or of all; the oldest of them first."""
+        body = maps.known(request=request, worker=worker, before=before, limit=limit)
+        reply = await self._link.call("events.history", body)
+        return [maps.event_from(one) for one in reply["events"]]
 
 
 class RemoteWorkers:

@@ -143,6 +143,18 @@ ACCESS: Final = record(
     host_keys=Optional(list_of(_line, 16)),
     expires=Optional(instant),
 )
+EVENT: Final = record(
+    id=_count,
+    at=instant,
+    kind=text(64),
+    request=Optional(_id),
+    worker=Optional(_uuid),
+    epoch=Optional(_count),
+    old_state=Optional(text(32)),
+    new_state=Optional(text(32)),
+    by=Optional(_name),
+    reason=Optional(text(d.REASON_BYTES)),
+)
 _checks: Final = list_of(record(name=_name, ok=boolean, detail=Optional(text(4096))), d.WIRE_PAGE)
 _kept_job: Final = record(id=_id, epoch=_count, remaining_s=number(), end_rev=_count)
 
@@ -253,6 +265,16 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
         record(seq=text(128)),
     ),
     "events.unsubscribe": CallType(_nothing, _nothing),
+    "events.history": CallType(
+        record(
+            request=Optional(_any_id),
+            worker=Optional(_any_uuid),
+            before=Optional(_any_id),
+            limit=Optional(integer(1, d.HISTORY_PAGE, BadPage)),
+        ),
+        record(events=list_of(EVENT, d.HISTORY_PAGE)),
+        Again.ALWAYS,
+    ),
     "server.info": CallType(_nothing, open_record, Again.ALWAYS),
     "ping": PING,
 }

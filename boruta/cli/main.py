@@ -49,6 +49,7 @@ VERBS: Final[dict[str, Verb]] = {
     "worker": Verb("worker", "worker", "Look at one worker, or (admin) change it."),
     "watch": Verb("watch", "watch", "Show each change as it happens."),
     "who": Verb("watch", "who", "Show who holds which board, until when and for what."),
+    "history": Verb("history", "history", "Show who did what to a request or worker, and why."),
     "stats": Verb("stats", "stats", "Show how the farm is used: queue, waits, holds, turn-over."),
     "plan": Verb("plan", "plan", "Show what more boards would change, by a simulation."),
     "key": Verb("keys", "key", "Admit keys to the server on this machine."),

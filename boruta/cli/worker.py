@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from boruta.cli import output as out
+from boruta.cli.history import form_option, limit_option
+from boruta.cli.history import show as show_history
 from boruta.cli.options import client, connection, output
 from boruta.cli.talk import clean, tell
 from boruta.cli.waiting import Progress, told
@@ -170,3 +172,14 @@ def deregister(uuid: str) -> None:
     with client() as boruta:
         boruta.deregister(uuid)
     tell(f"worker {uuid} is forgotten")
+
+
+@worker.command(epilog="Example: boruta worker history UUID --limit 20")
+@connection
+@click.argument("uuid")
+@limit_option
+@form_option
+def history(uuid: str, limit: int, output: str) -> None:
+    """Show what happened to the worker, the newest last."""
+    with client() as boruta:
+        show_history(boruta, limit, output, worker=uuid)

@@ -65,6 +65,7 @@ REASON_BYTES: Final = 1024
 TOKEN_BYTES: Final = 64
 BAD_FRAMES: Final = 10  # then the peer is cut
 WIRE_PAGE: Final = 1000
+HISTORY_PAGE: Final = 200  # events; each reason may have 1 KiB, and all fit into a frame
 FULL_PAGE: Final = 65535  # the original's
 LIVE_REQUESTS_A_KEY: Final = 10_000
 WORKERS_A_KEY: Final = 10_000  # boards of one worker key: as many as a server is made for

@@ -10,6 +10,7 @@ from typing import Protocol
 from boruta.domain.changes import Change
 from boruta.domain.commands import Command, CommandReply
 from boruta.domain.errors import BorutaError, NotLeader, StoreUnavailable
+from boruta.domain.history import Event, History
 from boruta.domain.interfaces import AsyncRequests, AsyncSuperviser, AsyncWorkers
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Transaction, WorkerRow
 from boruta.domain.slices import Sliced
@@ -108,6 +109,11 @@ class Front(Protocol):
         """An agent gave a sign of life."""
         ...
 
+    @property
+    def history(self) -> History:
+        """Who did what; whoever may see requests and boards may see that."""
+        ...
+
     def info(self) -> Mapping[str, object]:
         """Plain facts for `server.info`."""
         ...
@@ -198,11 +204,16 @@ class Store(Protocol):
         """Calls `told` on the engine's thread each time `unwell`, `full` or `deposed` changed."""
         ...
 
+    def history(
+        self, request: ReqID | None, worker: WorkerUUID | None, before: int | None, limit: int
+    ) -> Sequence[Event]:
+        """The newest events, the oldest of them first; may block, for any thread."""
+        ...
+
     def close(self, within_s: float) -> bool:
         """Writes what waits, for so long at most, and closes; whether all was written.
 
-        May block, and is the only method for another thread than the engine's. Nothing is
-        committed afterwards.
+        May block, for any thread. Nothing is committed afterwards.
         """
         ...
 
@@ -214,8 +225,11 @@ class Store(Protocol):
         """A place at the queue's end."""
         ...
 
-    def commit(self, transaction: Transaction) -> Conflict | None:
-        """Applies all of it, or nothing and tells the first row that stood in the way."""
+    def commit(self, transaction: Transaction, by: str = "") -> Conflict | None:
+        """Applies all of it, or nothing and tells the first row that stood in the way.
+
+        `by` is who asked for it, for the history.
+        """
         ...
 
     def request(self, req_id: ReqID) -> RequestRow | None:

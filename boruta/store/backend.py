@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from boruta.domain.history import Event
 from boruta.domain.rows import JobRow, RequestRow, Row, Transaction, WorkerRow
-from boruta.domain.types import ReqID
+from boruta.domain.types import ReqID, WorkerUUID
 
 
 class Entry(NamedTuple):
@@ -82,6 +83,12 @@ class Backend(Protocol):
     def prune(self, before: datetime, keep: int, most: int, leader_epoch: int) -> int:
         """Deletes some of the oldest events: at most `most`, those from before `before` and those
         beyond the newest `keep`. How many it were."""
+        ...
+
+    def history(
+        self, request: ReqID | None, worker: WorkerUUID | None, before: int | None, most: int
+    ) -> Sequence[Event]:
+        """The newest events below `before`, at most `most`; from any thread, beside the writer."""
         ...
 
     def interrupt(self) -> None:

@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from boruta.domain.errors import InternalLogicError, NotLeader, StoreUnavailable
+from boruta.domain.history import Event
 from boruta.domain.rows import JobRow, RequestRow, Row, WorkerRow
+from boruta.domain.types import ReqID, WorkerUUID
 from boruta.store.backend import Entry, Image, ServerIdentity
 from boruta.store.columns import JOBS, REQUESTS, TABLES, WORKERS, Columns, micros, text
-from boruta.store.history import events_of
+from boruta.store.history import events_of, read_history
 from boruta.store.net import MORE_COLUMNS, Net
 from boruta.store.seal import Seal
 
@@ -232,6 +234,22 @@ class SqlBackend(ABC):
                 checked=False,
             )
 
+    def history(
+        self, request: ReqID | None, worker: WorkerUUID | None, before: int | None, most: int
+    ) -> Sequence[Event]:
+        """The newest events; on a connection of its own, so from any thread."""
+        try:
+            engine = self.reading_engine()
+            try:
+                return read_history(
+                    engine, request_id=request, worker_uuid=worker, before=before, most=most
+                )
+            finally:
+                engine.dispose()
+        except (exc.SQLAlchemyError, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreUnavailable(f"{self.name}: {self._why(cause)}") from error
+
     def _fence(self, connection: sa.Connection, leader_epoch: int) -> int:
         """The position of the log; nobody else changes it before our transaction is over.
 
@@ -246,7 +264,7 @@ class SqlBackend(ABC):
 
     # --- statements
     def _event(self, event: Any) -> tuple[Any, ...]:
-        at, kind, request_id, uuid, epoch, old, new, by, reason = event
+        at, kind, request_id, uuid, epoch, old, new, by, reason, _ = event
         uuid = None if uuid is None else text(uuid)
         return (
             micros(at), kind, request_id, uuid, epoch, old, new, text(by), text(reason),

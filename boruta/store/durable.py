@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from boruta.domain.errors import InternalLogicError, NotLeader, StoreUnavailable, Unavailable
+from boruta.domain.history import Event
 from boruta.domain.rows import Conflict, JobRow, Remove, RequestRow, Row, Transaction, Write
-from boruta.domain.types import ReqID, ReqState
+from boruta.domain.types import ReqID, ReqState, WorkerUUID
 from boruta.store.backend import Backend, Entry
 from boruta.store.memory import MemoryStore
 from boruta.store.writer import Pace, Post, Writer
@@ -68,6 +69,7 @@ class DurableStore(MemoryStore):
     ) -> None:
         super().__init__()
         self.name = backend.name
+        self._backend = backend
         self.leader_epoch = backend.lead()
         image = backend.load()
         # By (host, port) and (board, its epoch): the job that has or had it. Memory refuses what
@@ -216,6 +218,16 @@ class DurableStore(MemoryStore):
     def on_health(self, told: Callable[[], None]) -> None:
         """Calls `told` each time `unwell`, `deposed` or `full` has changed."""
         self._listeners.append(told)
+
+    def history(
+        self, request: ReqID | None, worker: WorkerUUID | None, before: int | None, limit: int
+    ) -> Sequence[Event]:
+        """What was written of it; reads the database, so for another thread than the loop's.
+
+        Raises:
+            StoreUnavailable: it cannot be read now.
+        """
+        return self._backend.history(request, worker, before, limit)
 
     def close(self, within_s: float = CLOSE_WITHIN_S) -> bool:
         """Writes what waits and closes; whether all was written within the time. Idempotent.

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
+from boruta.domain.defaults import HISTORY_PAGE
+from boruta.domain.history import Event
 from boruta.domain.rows import JobRow, Remove, RequestRow, Row, WorkerRow, Write
 from boruta.store.backend import Entry
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-
-class Event(NamedTuple):
-    """One line of the history. `kind` says of what: see `KINDS`."""
-
-    at: datetime
-    kind: str
-    request_id: int | None = None
-    worker_uuid: str | None = None
-    epoch: int | None = None
-    old_state: str = ""
-    new_state: str = ""
-    by: str = ""
-    reason: str = ""
-
-
-KINDS: Final = (
-    "request.created",
-    "request.state",  # old and new state, why; the board, if it got one
-    "request.changed",  # priority, valid_after or deadline; the reason has what it is now
-    "job.acquired",  # the holder asked for his access for the first time
-    "job.prolonged",  # the reason has the new end
-    "job.over",  # nothing of the holder is left on the board
-    "worker.registered",
-    "worker.state",
-    "worker.changed",  # capabilities, groups or key
-    "worker.removed",
-)
 
 
 def events_of(entry: Entry) -> Iterator[Event]:
@@ -170,7 +143,8 @@ def read_history(
     *,
     request_id: int | None = None,
     worker_uuid: str | None = None,
-    most: int = 1000,
+    before: int | None = None,
+    most: int = HISTORY_PAGE,
 ) -> list[Event]:
     """The newest events of a request, of a board or of all; the oldest of them first.
 
@@ -178,6 +152,7 @@ def read_history(
         engine: a backend's `reading_engine`; the server may write meanwhile.
         request_id: of this request only.
         worker_uuid: of this board only.
+        before: only those with a lower id.
         most: how many at most.
     """
     import sqlalchemy as sa
@@ -187,18 +162,21 @@ def read_history(
 
     c = events.c
     asked = sa.select(
-        c.at, c.kind, c.request_id, c.worker_uuid, c.epoch, c.old_state, c.new_state, c.by, c.reason
-    )
+        c.at, c.kind, c.request_id, c.worker_uuid, c.epoch, c.old_state, c.new_state, c.by,
+        c.reason, c.id,
+    )  # fmt: skip
     if request_id is not None:
         asked = asked.where(c.request_id == request_id)
     if worker_uuid is not None:
         asked = asked.where(c.worker_uuid == text(worker_uuid))
+    if before is not None:
+        asked = asked.where(c.id < before)
     with engine.connect() as connection:
         rows = connection.execute(asked.order_by(c.id.desc()).limit(most)).all()
     return [
         Event(
             time_of(row[0]), row[1], row[2], None if row[3] is None else untext(row[3]), row[4],
-            row[5], row[6], untext(row[7]), untext(row[8]),
+            row[5], row[6], untext(row[7]), untext(row[8]), row[9],
         )
         for row in reversed(rows)
     ]  # fmt: skip

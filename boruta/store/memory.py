@@ -7,6 +7,7 @@ from typing import Any
 
 from boruta.domain.catalogue import Catalogue
 from boruta.domain.errors import InternalLogicError, NotLeader, StoreUnavailable
+from boruta.domain.history import Event
 from boruta.domain.rows import (
     Conflict,
     JobRow,
@@ -66,6 +67,12 @@ class MemoryStore:
     def on_health(self, told: Callable[[], None]) -> None:
         """Memory is never unwell."""
 
+    def history(
+        self, request: ReqID | None, worker: WorkerUUID | None, before: int | None, limit: int
+    ) -> Sequence[Event]:
+        """None is kept."""
+        return ()
+
     def close(self, within_s: float) -> bool:
         """There is nothing to write."""
         return True
@@ -80,7 +87,7 @@ class MemoryStore:
         self._last_seq += 1
         return self._last_seq
 
-    def commit(self, transaction: Transaction) -> Conflict | None:
+    def commit(self, transaction: Transaction, by: str = "") -> Conflict | None:
         """Applies all of it, or nothing and tells the first row that stood in the way."""
         conflict = self.check(transaction)
         if conflict is None:

@@ -141,6 +141,7 @@ class Writer:
         """Tries until it is written; False if that will never be."""
         first = batch[0].position
         delay, longest = self._pace.retry_s
+        tried = False
         while True:
             self._busy_since = time.monotonic()
             try:
@@ -151,7 +152,8 @@ class Writer:
             except StoreUnavailable as error:
                 self._fell_ill(error)
             except Exception as error:
-                log.exception("store_batch_failed first=%d count=%d", first, len(batch))
+                if not tried:  # it may fail so for hours
+                    log.exception("store_batch_failed first=%d count=%d", first, len(batch))
                 self._fell_ill(StoreUnavailable(f"a defect of Boruta's: {error!r}"))
             else:
                 self._busy_since = None
@@ -160,6 +162,7 @@ class Writer:
             self._busy_since = None
             if self._give_up.wait(delay):
                 return False
+            tried = True
             delay = min(2 * delay, longest)
 
     def _prune(self) -> None:

@@ -45,7 +45,7 @@ class LateStore(MemoryStore):
             for kind, theirs in other._tables.items()
         }
 
-    def commit(self, transaction: Transaction) -> Conflict | None:
+    def commit(self, transaction: Transaction, by: str = "") -> Conflict | None:
         """As MemoryStore's; what it accepts is written later."""
         conflict = super().commit(transaction)
         if conflict is None:

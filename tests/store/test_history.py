@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from boruta.domain.history import KINDS
 from boruta.domain.rows import Remove, WorkerRow, Write
 from boruta.domain.types import ReqState, WorkerState
 from boruta.store.columns import micros
-from boruta.store.history import KINDS, read_history
+from boruta.store.history import read_history
 from boruta.store.writer import Pace
 from tests.store.kit import NOW, Place, a_job, a_request, a_worker
 

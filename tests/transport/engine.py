@@ -17,6 +17,7 @@ from boruta.domain.errors import (
     TimedOut,
     WorkerNotAssigned,
 )
+from boruta.domain.history import Event
 from boruta.domain.types import (
     NOBODY,
     AccessInfo,
@@ -103,6 +104,10 @@ class FakeFront:
 
     def worker_heard(self, uuid: str, port: Any) -> None:
         self.told("worker_heard", uuid, port)
+
+    async def history(self, **which: Any) -> list[Event]:
+        self.told("history", which)
+        return [Event(AT, "request.changed", 7, by="\u00e9" * 200, reason="x" * 2000, id=41)]
 
     def info(self) -> Mapping[str, object]:
         if self.break_info:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from boruta.domain.changes import Change, Gap
-from boruta.domain.errors import BadRequest
+from boruta.domain.errors import BadPage, BadRequest
 from boruta.domain.listing import RequestFilter, WorkerFilter
 from boruta.domain.types import (
     ListDirection,
@@ -24,7 +24,7 @@ from boruta.domain.types import (
 )
 from tests.transport.engine import AT
 from tests.transport.fake import eventually, place, refused, run
-from transport.remote_requests import RemoteFeed, RemoteRequests, RemoteWorkers
+from transport.remote_requests import RemoteFeed, RemoteHistory, RemoteRequests, RemoteWorkers
 
 
 def test_a_list_over_1000_is_fetched_page_by_page_and_looks_like_one() -> None:
@@ -42,6 +42,22 @@ def test_a_list_over_1000_is_fetched_page_by_page_and_looks_like_one() -> None:
                     page = Page(1700, direction, limit)
                     wanted = await there.front.requests(_anyone()).list_requests(None, sort, page)
                     assert await requests.list_requests(None, sort, page) == wanted
+
+    run(story)
+
+
+def test_history_travels_and_what_is_too_long_is_cut() -> None:
+    async def story() -> None:
+        async with place() as there:
+            history = RemoteHistory(await there.user())
+            (event,) = await history(worker="b1", before=42)
+            asked = {"worker": "b1", "before": 42, "limit": 200}
+            assert there.front.of("history") == [("history", asked)]
+            assert (event.id, event.at, event.kind) == (41, AT, "request.changed")
+            assert (event.request_id, event.worker_uuid, event.old_state) == (7, None, "")
+            assert event.by == "\u00e9" * 126 + "..."
+            assert event.reason == "x" * 1021 + "..."
+            assert isinstance(await refused(history(limit=201)), BadPage)
 
     run(story)
 

@@ -41,7 +41,7 @@ class SimStore(MemoryStore):
         super().__init__()
         self.before, self.after, self.refuses = before, after, refuses
 
-    def commit(self, transaction: Transaction) -> Conflict | None:
+    def commit(self, transaction: Transaction, by: str = "") -> Conflict | None:
         """Applies all of it, or nothing and tells the first row that stood in the way."""
         conflict = self.check(transaction)
         if conflict is not None:
@@ -70,7 +70,7 @@ class LifeStore:
         ):
             setattr(self, name, getattr(store, name))
 
-    def commit(self, transaction: Transaction) -> Conflict | None:
+    def commit(self, transaction: Transaction, by: str = "") -> Conflict | None:
         """Applies all of it, or nothing."""
         if self._process.dead:
             raise StoreUnavailable("this life of the server is over")
