@@ -230,7 +230,10 @@ class RequestActor(RequestShell):
         if now is None or now.rev != row.rev or now.state is not ReqState.INPROGRESS:
             return  # the sweep of the worker finds what became of it
         if self._row.rev == row.rev:
-            return  # it was told, and the worker is a new one that cannot know
+            # It was told, and the worker is a new one that cannot know. Its tunnel may have moved.
+            if self._job is not None and job.rev > self._job.rev:
+                self._job = job
+            return
         self._row, self._job = row, job
         self._began()
 

@@ -33,6 +33,8 @@ from boruta.domain.ports import Endpoint
 from boruta.domain.rows import Conflict, JobRow, RequestRow, WorkerRow, Write
 from boruta.domain.types import Caller, Role, WorkerInfo, WorkerState, WorkerUUID
 
+_MOVES = 3  # ports that are tried in the place of one that is taken
+
 
 class WorkerShell(FarmActor[WorkerMessage]):
     """The row of one board, and the one way to change it: commit, then tell everybody."""
@@ -81,20 +83,47 @@ class WorkerShell(FarmActor[WorkerMessage]):
             return
         held = self.directory.store.request(job.request_id)
         if held is not None:
-            self._lend(endpoint, row, held, job)
+            self._lend(endpoint, row, held, job, moves=_MOVES)
 
-    def _lend(self, endpoint: Endpoint, row: WorkerRow, held: RequestRow, job: JobRow) -> None:
-        """Tells of a job that is committed: the agent, the tunnel, the request. May be repeated."""
-        self._board.tell_lease(job)
+    def _lend(
+        self, endpoint: Endpoint, row: WorkerRow, held: RequestRow, job: JobRow, moves: int = 0
+    ) -> None:
+        """Tells of a job that is committed: the agent, the tunnel, the request. May be repeated.
+
+        Where the tunnel's own port is taken, `moves` others are tried.
+        """
         lost = None
         try:
             self.directory.access.open(endpoint, row.ssh_address, label=str(held.id))
         except (BorutaError, OSError) as error:
+            self._board.log("no_tunnel", request=held.id, error=error)
+            if moves:
+                self._move(row, held, job, moves)
+                return
             lost = WorkerGone(job.board_epoch, "internal", f"no tunnel to its board: {error}")
+        self._board.tell_lease(job)
         sender = (self._uuid, job.board_epoch)
         self.directory.tell_request(held.id, Assigned(held, job), sender)
         if lost is not None:
             self._tell_holder(row, lost)
+
+    def _move(self, row: WorkerRow, held: RequestRow, job: JobRow, moves: int) -> None:
+        """The job goes on by another port: its own has been taken since the server went away."""
+        try:
+            endpoint = self.directory.access.reserve()
+        except (BorutaError, OSError):
+            self._lend(self._board.resume(job), row, held, job)
+            return
+        moved = job._replace(rev=job.rev + 1, tunnel_host=endpoint.host, tunnel_port=endpoint.port)
+
+        def then(conflict: Conflict | None) -> None:
+            if conflict is not None:  # that port is another job's, which comes back after this one
+                self.directory.access.close(endpoint)
+                self._lend(self._board.resume(job), row, held, job, moves - 1)
+                return
+            self._lend(self._board.resume(moved), row, held, moved)
+
+        self.commit((Write(moved, job.rev),), then)
 
     def on_stop(self) -> None:
         """No timer outlives it, nobody waits for it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -14,7 +16,8 @@ from typing import Final
 from boruta import logs
 from boruta.config import ServerConfig
 from boruta.domain.errors import BorutaError
-from boruta.serving import Running, check_imports, raise_files
+from boruta.serving import Running, check_imports
+from boruta.supervised import Supervisor
 
 log = logging.getLogger("boruta.server")
 
@@ -22,6 +25,12 @@ log = logging.getLogger("boruta.server")
 # full collections would only cost time (20 ms and more with 100,000 requests). Young ones are few
 # at a time: a collection holds the loop, 1 ms for each 2,000 of them.
 GC_THRESHOLDS: Final = (5_000, 200, 50)
+# A board and its tunnel are two sockets, each client one; below this a hundred boards do not fit.
+FILES_WANTED: Final = 4096
+STAND_BACK_S: Final = 2.0  # after a hand-over, so that the other one gets the lead
+HAND_OVER: Final = signal.SIGUSR2  # what `boruta server --hand-over` sends
+OPENS_WITHIN_S: Final = 20.0  # one that has not opened its database by then stands by, or reads it
+_FIRST: Final = asyncio.FIRST_COMPLETED
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -49,6 +58,22 @@ def run(config: ServerConfig, reload: Callable[[], ServerConfig] | None = None) 
         return error.exit_status
 
 
+def raise_files() -> int:
+    """Raises the limit of open files as far as it may go; what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    if soft != resource.RLIM_INFINITY and soft < FILES_WANTED:
+        log.warning(
+            "few_files limit=%d wanted=%d: raise it with ulimit -n, or LimitNOFILE=",
+            soft,
+            FILES_WANTED,
+        )
+    return soft
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
@@ -65,16 +90,50 @@ class _Process:
         self._running: Running | None = None
         self._stop = asyncio.Event()
         self._signal: signal.Signals | None = None
+        self._above = Supervisor(os.environ)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in _STOPS:
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        self._running = running = await Running.open(self._config)
+        loop.add_signal_handler(HAND_OVER, self._on_hand_over)
+        self._above.watch(loop)
+        try:
+            return await self._lead_again_and_again()
+        finally:
+            self._above.close()
+
+    async def _lead_again_and_again(self) -> int:
+        while True:
+            status = await self._lead()
+            if status is not None:
+                return status
+            # Another one leads, or is about to: this one waits for its turn again.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), STAND_BACK_S)
+
+    async def _lead(self) -> int | None:
+        """From start to stop; None if another server has taken over."""
+        opening = asyncio.ensure_future(Running.open(self._config))
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((opening, stopped), timeout=OPENS_WITHIN_S, return_when=_FIRST)
+        if not opening.done() and not stopped.done():
+            # It is ready to take over, and what is started after it need not wait for that.
+            self._above.tell(READY="1", STATUS="standing by for another server")
+            await asyncio.wait((opening, stopped), return_when=_FIRST)
+        stopped.cancel()
+        if not opening.done():
+            opening.cancel()
+        try:
+            self._running = running = await opening
+        except asyncio.CancelledError:
+            log.info("server_stopped reason=%s", self._signal and self._signal.name)
+            return 0
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        self._above.tell(READY="1", STATUS=f"serving {running.url}")
         log.info(
             "server_started url=%s server_key=%s data=%s pid=%d",
             running.url,
@@ -85,11 +144,13 @@ class _Process:
         await self._until_stopped(running)
         outside = self._signal is None
         why = "stopped by itself" if self._signal is None else self._signal.name
+        if not outside:
+            self._above.tell(STOPPING="1", STATUS=f"stopping: {why}")
         log.info("server_stopping reason=%s", why)
         await running.close()
         log.info("server_stopped")
-        if running.deposed is not None:
-            raise running.deposed
+        if running.steps_down and self._signal is None:
+            return None
         # The interpreter would look through all of it for garbage before it ends: seconds.
         gc.freeze()
         return 1 if outside else 0
@@ -111,6 +172,10 @@ class _Process:
             self._running.forget()
         logging.shutdown()
         os._exit(128 + number)
+
+    def _on_hand_over(self) -> None:
+        if self._running is not None:
+            self._running.hand_over()
 
     def _on_hangup(self) -> None:
         if self._running is None:

@@ -8,9 +8,9 @@ import contextlib
 import json
 import logging
 import os
-import resource
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,7 +25,7 @@ from boruta.lock import DataLock
 from boruta.peers import KeyChanges
 
 if TYPE_CHECKING:
-    from boruta.domain.ports import Store
+    from boruta.sharing import PeerSync
     from boruta.wiring import Engine
 
 log = logging.getLogger("boruta.server")
@@ -36,8 +36,7 @@ KEYS_EVERY_S: Final = 0.4  # so that a change is acted on within 0.5 s
 # Of the time that looking at the key files takes, at most a tenth of the loop's: 10,000 peers are
 # looked at each 0.5 s.
 KEYS_SHARE: Final = 10
-# A board and its tunnel are two sockets, each client one; below this a hundred boards do not fit.
-FILES_WANTED: Final = 4096
+_NEWS_S: Final = 2.0  # within so long a leader knows that another server waits
 
 
 def farm_config(
@@ -69,22 +68,6 @@ def farm_config(
     return replace(config, server=server)
 
 
-def raise_files() -> int:
-    """Raises the limit of open files as far as it may go; what it is now."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    if soft != resource.RLIM_INFINITY and soft < FILES_WANTED:
-        log.warning(
-            "few_files limit=%d wanted=%d: raise it with ulimit -n, or LimitNOFILE=",
-            soft,
-            FILES_WANTED,
-        )
-    return soft
-
-
 def _left_of(all_of_them: Iterable[str], does: Callable[[str], None]) -> tuple[str, ...]:
     """Does it to each; those at which it failed."""
     left = []
@@ -97,29 +80,27 @@ def _left_of(all_of_them: Iterable[str], does: Callable[[str], None]) -> tuple[s
     return tuple(left)
 
 
-async def _opened(opens: Callable[[], Store]) -> Store:
-    """The store, opened beside the loop; one that comes too late for anybody is closed."""
-    opening = asyncio.get_running_loop().run_in_executor(None, opens)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(lambda late: late.exception() or late.result().close(0.0))
-        raise
-
-
 class Running:
     """A started server; made by `open`, on the loop that it runs on."""
 
     def __init__(
-        self, config: ServerConfig, lock: DataLock, keys: KeyRing, engine: Engine, url: str
+        self,
+        config: ServerConfig,
+        lock: DataLock,
+        keys: KeyRing,
+        engine: Engine,
+        url: str,
+        sync: PeerSync | None = None,
     ) -> None:
         self.config = config
         self.keys = keys
         self.engine = engine
         self.url = url
         self.stopped = asyncio.Event()  # set when the engine has stopped, for whatever reason
+        self._hands_over = False
         self.deposed: NotLeader | None = None  # why it had to stop
         self._lock = lock
+        self._sync = sync  # with the other servers of the same database
         self._to_cut: tuple[str, ...] = ()  # public keys
         self._to_end: tuple[str, ...] = ()  # names
         self._closing: asyncio.Task[None] | None = None
@@ -137,7 +118,8 @@ class Running:
         """
         check_imports()
         from actors.runtime import LoopDispatcher
-        from boruta.wiring import Edge, Engine, open_store, rules_of
+        from boruta.storing import Opening
+        from boruta.wiring import Edge, Engine, rules_of
 
         loop = asyncio.get_running_loop()
         data, bind = config.server.data, config.server.bind
@@ -147,10 +129,18 @@ class Running:
             undo.callback(lock.release)
             keys = KeyRing.open(data)
             dispatcher = LoopDispatcher(loop)
-            store = await _opened(
-                lambda: open_store(config.server.database, data, bind, dispatcher, loop)
+            wanted = Opening(
+                config.server.database, data, bind, keys.local.public, dispatcher, loop
             )
-            undo.callback(store.close, 0.0)
+            stored = await wanted.open()
+            undo.callback(stored.close, 0.0)
+            sync = None
+            if stored.database is not None:
+                from boruta.sharing import PeerSync
+                from boruta.store.peers import SharedPeers
+
+                sync = PeerSync(keys, SharedPeers(stored.database), dispatcher)
+                await sync.take_over()
             edge = Edge(
                 bind=bind,
                 public_key=keys.server.public,
@@ -162,10 +152,10 @@ class Running:
                 tunnel_ports=config.server.tunnel_ports,
                 access_host=config.server.access_host,
             )
-            engine = Engine(dispatcher, edge, rules_of(config), store)
+            engine = Engine(dispatcher, edge, rules_of(config), stored)
             try:
                 bound = plain(engine.start())
-                running = cls(config, lock, keys, engine, dialled(bound))
+                running = cls(config, lock, keys, engine, dialled(bound), sync)
             except BaseException:
                 with contextlib.suppress(BorutaError):
                     await engine.stop("the server could not start", 0.0)
@@ -207,6 +197,8 @@ class Running:
             began = loop.time()
             self.look_at_keys()
             pause = max(KEYS_EVERY_S, KEYS_SHARE * (loop.time() - began))
+            if self.engine.lead_is_over:
+                self._depose(NotLeader("the lease ran out, and another server waits"))
             if await self.surely_stopped():
                 log.error("stopped_from_outside: somebody else stopped our actors; closing")
                 loop.call_soon(self._close_soon, "its actors were stopped by the host program")
@@ -231,6 +223,8 @@ class Running:
         # The files show a change once: what fails is done at the next look.
         self._to_cut = _left_of((*self._to_cut, *changes.cut), self._cut)
         self._to_end = _left_of((*self._to_end, *changes.removed), self._end)
+        if self._sync is not None and changes:
+            self._sync.changed()
         for name in changes.added:
             log.info("key_added name=%s", name)
 
@@ -265,9 +259,29 @@ class Running:
 
     # --- the end
     def _depose(self, why: NotLeader) -> None:
+        if self.deposed is not None:
+            return
         log.error("deposed reason=%r: stepping down", why.message)
         self.deposed = why
         self._begin_close("another server has taken over", 0.2)
+
+    @property
+    def steps_down(self) -> bool:
+        """Whether it stops so that another server leads, not for good."""
+        return self.deposed is not None or self._hands_over
+
+    def hand_over(self, *, looks_again: bool = True) -> None:
+        """Lets a server that waits on the same database lead; refused if there is none."""
+        if not self.engine.has_successor:
+            if looks_again:  # it may have come since the lease was renewed
+                later = partial(self.hand_over, looks_again=False)
+                asyncio.get_running_loop().call_later(_NEWS_S, later)
+            else:
+                log.error("hand_over_refused reason=%r", "no other server waits on this database")
+            return
+        log.info("hand_over")
+        self._hands_over = True
+        self._begin_close("the server hands over", 0.2)
 
     def _close_soon(self, reason: str) -> None:
         self._begin_close(reason, 0.2)
@@ -285,6 +299,8 @@ class Running:
 
     async def _close(self, reason: str, grace_s: float) -> None:
         self._watch.cancel()
+        if self._sync is not None:
+            self._sync.close()
         try:
             await self.engine.stop(reason, grace_s)
         finally:

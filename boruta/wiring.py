@@ -9,8 +9,6 @@ import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Final
 
 from actors.directory import Rules
@@ -20,10 +18,9 @@ from actors.system import System
 from boruta.config import ServerConfig
 from boruta.domain.defaults import HISTORY_PAGE
 from boruta.domain.history import Event
-from boruta.domain.ports import Clock, Store
 from boruta.domain.request import Limits
 from boruta.domain.types import Caller, ReqID, WorkerUUID
-from boruta.store.memory import MemoryStore
+from boruta.storing import Stored
 from boruta.version import SOFTWARE
 from transport.server import Server
 from transport.tunnels.tcp import Tunnels
@@ -83,36 +80,6 @@ class Edge:
     access_host: str = ""
 
 
-def open_store(
-    database: str, data: Path, address: str, clock: Clock, loop: asyncio.AbstractEventLoop
-) -> Store:
-    """Opens what outlives the process; takes seconds for a large one, so not on the loop.
-
-    Args:
-        database: `memory:`, `sqlite:` (also if empty) or `postgresql://...`.
-        data: the data directory, whose lock is held.
-        address: where this server is reached.
-        clock: the time, for the history.
-        loop: whoever waits for something to be written is told on it.
-
-    Raises:
-        BorutaError: it cannot be used; the text says why.
-    """
-    if database == "memory:":
-        return MemoryStore()
-    from boruta.store.backend import ServerIdentity
-    from boruta.store.durable import DurableStore
-    from boruta.store.opening import open_backend
-
-    server = ServerIdentity(address=address, software=SOFTWARE)
-    backend = open_backend(database or "sqlite:", data, server, clock.utcnow)
-    try:
-        return DurableStore(backend, loop.call_soon_threadsafe, clock.utcnow)
-    except BaseException:
-        backend.close()
-        raise
-
-
 class Engine:
     """A whole server on the running loop: actors, tunnels, the ZeroMQ side.
 
@@ -120,7 +87,7 @@ class Engine:
         dispatcher: where the actors run, on the running loop.
         edge: how it is reached.
         rules: what the lab has set.
-        store: what outlives it; closed by `stop`.
+        stored: what outlives it; closed by `stop`.
         facts: more of what `server.info` tells.
     """
 
@@ -129,16 +96,16 @@ class Engine:
         dispatcher: LoopDispatcher,
         edge: Edge,
         rules: Rules,
-        store: Store,
+        stored: Stored,
         facts: Mapping[str, object] | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.dispatcher = dispatcher
-        self._store = store
+        self._stored = stored
         self.tunnels = Tunnels(loop, edge.tunnel_host, edge.tunnel_ports, edge.access_host or None)
         self.system = System(
             self.dispatcher,
-            store,
+            stored.store,
             self.tunnels,
             session_key,
             random.random,
@@ -148,7 +115,7 @@ class Engine:
         self.front = EngineFront(
             self.system,
             {"software": SOFTWARE, "pid": os.getpid(), **(facts or {})},
-            self._history if store.survives else None,
+            self._history if stored.store.survives else None,
         )
         self.server = Server(
             self.front,
@@ -160,6 +127,7 @@ class Engine:
             software=SOFTWARE,
             board_networks=edge.board_networks,
             loop=loop,
+            may_speak=None if stored.lead is None else lambda: stored.leads,
         )
 
     def start(self) -> str:
@@ -177,6 +145,18 @@ class Engine:
         system, matcher = self.system, self.system.directory.matcher
         expected = system.closing or system.matcher_rests
         return not expected and matcher is not None and not matcher.is_alive()
+
+    @property
+    def lead_is_over(self) -> bool:
+        """Whether another server may lead on this database by now."""
+        lead = self._stored.lead
+        return lead is not None and not self.system.closing and lead.is_over
+
+    @property
+    def has_successor(self) -> bool:
+        """Whether another server waits to lead."""
+        lead = self._stored.lead
+        return lead is not None and lead.others > 0
 
     async def stop(self, reason: str = "the server is stopping", grace_s: float = 1.0) -> None:
         """Tells the peers, then closes everything; idempotent."""
@@ -199,13 +179,15 @@ class Engine:
         before: int | None = None,
         limit: int = HISTORY_PAGE,
     ) -> Sequence[Event]:
-        reads = partial(self._store.history, request, worker, before, min(limit, HISTORY_PAGE))
-        return await asyncio.get_running_loop().run_in_executor(None, reads)
+        read, most = self._stored.store.history, min(limit, HISTORY_PAGE)
+        return await asyncio.get_running_loop().run_in_executor(
+            None, read, request, worker, before, most
+        )
 
     async def _close_store(self) -> None:
-        if not self._store.survives:
+        if not self._stored.store.survives:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self._store.close, FLUSH_S)
+            await asyncio.get_running_loop().run_in_executor(None, self._stored.close, FLUSH_S)
         except RuntimeError:  # the interpreter ends, and has no threads to give any more
-            self._store.close(FLUSH_S)
+            self._stored.close(FLUSH_S)

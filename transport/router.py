@@ -53,6 +53,8 @@ class Router:
     Args:
         on_frame: a frame of a peer.
         on_lost: a peer's connection is over; called once.
+        may_speak: asked before each frame that goes out: a server that was replaced while it stood
+            still says nothing (SAFETY, A12).
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Router:
         clock: Callable[[], float],
         on_frame: Callable[[Peer, bytes, float], None],
         on_lost: Callable[[Peer, BorutaError], None],
+        may_speak: Callable[[], bool] | None = None,
     ) -> None:
         self._loop = loop
         self._door = door
         self._clock = clock
         self._on_frame = on_frame
         self._on_lost = on_lost
+        self._may_speak = may_speak
         self.peers = PeerTable()
         self.url = ""
         self.counts: dict[str, int] = dict.fromkeys(
@@ -206,10 +210,15 @@ class Router:
     # --- out
     def send(self, peer: Peer, frame: bytes) -> None:
         """Sends, or keeps the frame while the peer is slow; one that never reads is cut."""
-        self._outbound.send(peer, frame)
+        if self._may_speak is not None and not self._may_speak():
+            self.cut(peer, "another server may have taken over")
+        else:
+            self._outbound.send(peer, frame)
 
     def try_send(self, peer: Peer, frame: bytes) -> bool:
         """Sends if there is room; else the peer's `on_room` is called when there is."""
+        if self._may_speak is not None and not self._may_speak():
+            return False
         return self._outbound.try_send(peer, frame)
 
     # --- the end of a connection

@@ -40,6 +40,7 @@ class Server:
         software: what the server calls itself.
         board_networks: where agents may say that their SSH is, beside their own address.
         loop: the loop that everything runs on.
+        may_speak: whether no other server has taken over; else peers are cut, not answered.
         clock: monotonic seconds.
     """
 
@@ -55,6 +56,7 @@ class Server:
         software: str,
         board_networks: Sequence[str],
         loop: asyncio.AbstractEventLoop,
+        may_speak: Callable[[], bool] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._front = front
@@ -62,7 +64,9 @@ class Server:
         self._clock = clock or loop.time
         self._insecure = insecure
         door = Door(bind, public_key, secret_key, admit, insecure)
-        self._router = Router(loop, door, self._clock, self._on_frame, self._on_lost)
+        self._router = Router(
+            loop, door, self._clock, self._on_frame, self._on_lost, may_speak
+        )
         self._greeter = Greeter(
             front, self._router, parse_networks(board_networks), software, self._clock, self._info,
             loop,

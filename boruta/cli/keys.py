@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from boruta.cli.options import data_dir, data_option
+
 if TYPE_CHECKING:
     from boruta.keys import KeyRing
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _data(command: F) -> F:
-    return click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="The server's data directory; else its usual place.",
-    )(command)
 
 
 def _rights(command: F) -> F:
@@ -35,14 +27,11 @@ def _rights(command: F) -> F:
 
 
 def _ring(data: Path | None, *, make: bool) -> KeyRing:
-    from boruta import places
     from boruta.keys import KeyRing
 
     # What the server would log of a file that admits nobody, `key list` says itself.
     logging.getLogger("boruta.keys").addHandler(logging.NullHandler())
-    # --data may also stand before the verb, where it is kept for all of them.
-    given = data or click.get_current_context().find_root().ensure_object(dict).get("data")
-    return KeyRing.open(Path(given or places.data_dir(os.environ)).expanduser(), make=make)
+    return KeyRing.open(data_dir(data), make=make)
 
 
 @click.group(epilog="Example: boruta key new alice --role user --group lab --out keys")
@@ -60,7 +49,7 @@ def key() -> None:
     metavar="DIR",
     help="Where NAME.key and NAME.key_secret go; else here.",
 )
-@_data
+@data_option
 def new(name: str, role: str, groups: tuple[str, ...], out: Path, data: Path | None) -> None:
     """Make a pair for NAME and admit it."""
     from boruta.domain.types import Role
@@ -81,7 +70,7 @@ def new(name: str, role: str, groups: tuple[str, ...], out: Path, data: Path | N
 @click.argument("name")
 @_rights
 @click.argument("file", type=click.Path(path_type=Path))
-@_data
+@data_option
 def add(name: str, role: str, groups: tuple[str, ...], file: Path, data: Path | None) -> None:
     """Admit the public key in FILE, made elsewhere, as NAME."""
     from boruta.keys import read_server_key
@@ -92,7 +81,7 @@ def add(name: str, role: str, groups: tuple[str, ...], file: Path, data: Path | 
 
 @key.command("list")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "id"]), default="table")
-@_data
+@data_option
 def list_keys(output: str, data: Path | None) -> None:
     """List the admitted keys, and key files that admit nobody."""
     ring = _ring(data, make=False)
@@ -118,8 +107,23 @@ def list_keys(output: str, data: Path | None) -> None:
 
 @key.command()
 @click.argument("name")
-@_data
+@data_option
 def remove(name: str, data: Path | None) -> None:
     """Admit NAME no more: cut its connections, end what it holds."""
     _ring(data, make=False).remove(name)
     click.echo(f"{name} is not admitted any more", err=True)
+
+
+@key.command(epilog="Example: boruta key share standby.json")
+@click.argument("file", type=click.Path(path_type=Path))
+@data_option
+def share(file: Path, data: Path | None) -> None:
+    """Write the server's own keys to FILE, for `boruta server --join FILE` on another machine.
+
+    Whoever has FILE can act as this server: carry it over a safe way, then remove it.
+    """
+    from boruta.cli.talk import tell
+    from boruta.sharing import share as write
+
+    write(data_dir(data), file)
+    tell(f"{file}: whoever has it can act as this server; remove it when the other has joined")

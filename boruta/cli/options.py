@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -49,6 +51,24 @@ def connection(command: F) -> F:
             param.expose_value = False
             param.callback = _keep
     return command
+
+
+def data_option(command: F) -> F:
+    """Adds --data DIR alone, for verbs that need no running server."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The server's data directory; else its usual place.",
+    )(command)
+
+
+def data_dir(given: Path | None) -> Path:
+    """The data directory that is meant; --data may also stand before the verb."""
+    from boruta import places
+
+    before = click.get_current_context().find_root().ensure_object(dict).get("data")
+    return Path(given or before or places.data_dir(os.environ)).expanduser()
 
 
 @contextlib.contextmanager

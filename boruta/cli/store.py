@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _data_option(command: F) -> F:
-    return click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="The server's data directory; else its usual place.",
-    )(command)
-
-
-def _data(given: Path | None) -> Path:
-    from boruta import places
-
-    # --data may also stand before the verb, where it is kept for all of them.
-    before = click.get_current_context().find_root().ensure_object(dict).get("data")
-    return Path(given or before or places.data_dir(os.environ)).expanduser()
+from boruta.cli.options import data_dir, data_option
 
 
 @click.command(epilog="Example: boruta backup /srv/backups/boruta-$(date +%F).db")
 @click.argument("file", type=click.Path(path_type=Path))
-@_data_option
+@data_option
 def backup(file: Path, data: Path | None) -> None:
     """Copy the database to FILE, which must not exist yet; the server may run.
 
@@ -42,7 +22,7 @@ def backup(file: Path, data: Path | None) -> None:
     """
     from boruta.store.backup import backup as copy
 
-    place = _data(data)
+    place = data_dir(data)
     size = copy(place, file)
     click.echo(file)
     click.echo(f"{size} bytes; {place / 'keys'} is not in it: keep it too, elsewhere", err=True)
@@ -50,7 +30,7 @@ def backup(file: Path, data: Path | None) -> None:
 
 @click.command(epilog="Example: boruta restore /srv/backups/boruta-2026-01-31.db")
 @click.argument("file", type=click.Path(path_type=Path))
-@_data_option
+@data_option
 def restore(file: Path, data: Path | None) -> None:
     """Put the backup FILE in the place of the database; the server must be stopped.
 
@@ -58,7 +38,7 @@ def restore(file: Path, data: Path | None) -> None:
     """
     from boruta.store.backup import restore as put_back
 
-    kept = put_back(file, _data(data), lambda: datetime.now(UTC))
+    kept = put_back(file, data_dir(data), lambda: datetime.now(UTC))
     if kept is not None:
         click.echo(f"what was there is now {kept}", err=True)
     click.echo("restored; ids and epochs go on far beyond those of the backup", err=True)
@@ -67,7 +47,7 @@ def restore(file: Path, data: Path | None) -> None:
 @click.command("check-store", epilog="Example: boruta check-store")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
-@_data_option
+@data_option
 def check_store(file: Path | None, output: str, data: Path | None) -> None:
     """Tell what is wrong with the database, or with the backup FILE; nothing is changed.
 
@@ -78,7 +58,7 @@ def check_store(file: Path | None, output: str, data: Path | None) -> None:
     from boruta.store.check import check
     from boruta.store.seal import Seal
 
-    place = _data(data)
+    place = data_dir(data)
     path = places.database_file(place) if file is None else file
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file", path=str(path))

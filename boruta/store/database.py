@@ -117,14 +117,16 @@ class SqlBackend(ABC):
     # --- Backend
     def lead(self) -> int:
         """Takes the lead over whoever had it."""
+        epoch = self._take_lead("epoch = epoch + 1, server_id = ?", (self._server.id,))
+        assert epoch is not None
+        return epoch
+
+    def _take_lead(self, change: str, values: tuple[Any, ...]) -> int | None:
         started = micros(self._utcnow())
         me = self._server
         with self._transaction() as connection:
-            self._run(
-                connection,
-                "UPDATE leader SET epoch = epoch + 1, server_id = ?",
-                [(me.id,)],
-            )
+            if not self._run(connection, f"UPDATE leader SET {change}", [values], checked=False):
+                return None
             self._run(
                 connection,
                 "INSERT INTO servers (id, epoch, address, started_at, software) "

@@ -51,6 +51,7 @@ class DurableStore(MemoryStore):
         utcnow: the time, aware UTC, for the history.
         most: how many transactions may wait for the disk.
         pace: how the writer goes about it.
+        leader_epoch: of a lead that was taken already; None: it is taken here.
 
     Raises:
         StoreUnavailable: it cannot be read; the text says why.
@@ -66,11 +67,12 @@ class DurableStore(MemoryStore):
         *,
         most: int = OUTSTANDING_MOST,
         pace: Pace | None = None,
+        leader_epoch: int | None = None,
     ) -> None:
         super().__init__()
         self.name = backend.name
         self._backend = backend
-        self.leader_epoch = backend.lead()
+        self.leader_epoch = backend.lead() if leader_epoch is None else leader_epoch
         image = backend.load()
         # By (host, port) and (board, its epoch): the job that has or had it. Memory refuses what
         # the database's unique indexes would.
@@ -161,7 +163,7 @@ class DurableStore(MemoryStore):
             return conflict
         for change in transaction:
             if isinstance(change, Write):
-                if isinstance(change.row, JobRow) and not change.was:
+                if isinstance(change.row, JobRow) and self._takes_another(change.row):
                     conflict = self._in_the_way_of(change.row)
                     if conflict is not None:
                         return conflict
@@ -170,6 +172,17 @@ class DurableStore(MemoryStore):
                 if job is not None and job.ended_at is None:
                     raise InternalLogicError(f"request {change.id} is removed while its job lives")
         return None
+
+    def _takes_another(self, new: JobRow) -> bool:
+        """Whether the row names a key or a port that it did not name before."""
+        old = self._jobs.get(new.request_id)
+        if old is None:
+            return True
+        return (old.board_epoch, old.tunnel_port, old.tunnel_host) != (
+            new.board_epoch,
+            new.tunnel_port,
+            new.tunnel_host,
+        )
 
     def _in_the_way_of(self, new: JobRow) -> Conflict | None:
         other = self._epochs.get((new.worker_uuid, new.board_epoch))
@@ -187,7 +200,7 @@ class DurableStore(MemoryStore):
 
     def _keep_indexes(self, change: Write | Remove, old: Row | None) -> None:
         if isinstance(change, Write):
-            if isinstance(change.row, JobRow) and not change.was:
+            if isinstance(change.row, JobRow):
                 self._note(change.row)
         elif isinstance(change.id, str):
             # A board that is set up anew counts its epochs from the start.
@@ -255,6 +268,11 @@ class DurableStore(MemoryStore):
         self.full = full
         log.warning("store_full=%s waiting=%d", full, self.position - self.written)
         self._tell()
+
+    def depose(self, why: NotLeader) -> None:
+        """Another server leads, as somebody else has noticed before the writer."""
+        if self.deposed is None and not self._closed:
+            self._told_health(why)
 
     def _told_health(self, error: Unavailable | None) -> None:
         if isinstance(error, NotLeader):

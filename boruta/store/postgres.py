@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -17,13 +17,25 @@ from boruta.store.backend import ServerIdentity
 from boruta.store.database import SqlBackend
 from boruta.store.seal import Seal
 
+if TYPE_CHECKING:
+    import psycopg
+
 # SAFETY, A12: a server that was stopped inside a transaction must not hold up its successor; and a
 # commit counts only when it is on the disk, whatever the database's own default is.
 SETTINGS: Final = (
     "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=2000 -c synchronous_commit=on "
     "-c default_transaction_isolation=read\\ committed -c timezone=UTC"
 )
-CONNECT_S: Final = 5
+CONNECT: Final[dict[str, Any]] = {
+    "options": SETTINGS,
+    "connect_timeout": 5,
+    "application_name": "boruta",
+    # A host that vanished is noticed though it sends nothing.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 XID: Final = "changed_xid"
 _STATES: Final = {
     "53100": "its disk is full",
@@ -96,6 +108,33 @@ class PostgresBackend(SqlBackend):
         """An engine for whoever only reads: the writer does not wait for him."""
         return make_engine(self._url)
 
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of its own, which commits each statement; for whoever is not the writer."""
+        import psycopg
+
+        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(url, autocommit=True, **CONNECT)
+
+    def try_lead(self, lease_s: float) -> int | None:
+        """Takes the lead if nobody has it, or we had; the leader epoch. None: somebody leads.
+
+        Raises:
+            BadConfig: the keys in the database were sealed with another store key.
+        """
+        with self._transaction() as connection:
+            sealed = connection.exec_driver_sql("SELECT store_key_id FROM meta").scalar_one()
+        if sealed and sealed != self._seal.key_id:
+            raise BadConfig(
+                f"{self.name}: it belongs to servers with another store key: boruta key share FILE "
+                "on one of them, and boruta server --join FILE here"
+            )
+        now = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+        return self._take_lead(
+            f"epoch = epoch + 1, server_id = ?, lease_until = {now} + ? "
+            f"WHERE lease_until IS NULL OR lease_until <= {now} OR server_id = ?",
+            (self._server.id, int(lease_s * 1e6), self._server.id),
+        )
+
     def _why(self, error: BaseException) -> str:
         return why(error)
 
@@ -153,14 +192,5 @@ def make_engine(url: sa.URL) -> sa.Engine:
     return sa.create_engine(
         url,
         poolclass=sa.NullPool,
-        connect_args={
-            "options": SETTINGS,
-            "connect_timeout": CONNECT_S,
-            "application_name": "boruta",
-            # A host that vanished is noticed though it sends nothing.
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
-        },
+        connect_args=CONNECT,
     )

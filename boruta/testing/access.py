@@ -12,7 +12,8 @@ from boruta.domain.ports import Endpoint
 class FakeAccess:
     """The port `Access` without a socket.
 
-    `full` makes `reserve` fail, `broken` makes `open` fail. `reserved` has the ports that are
+    `full` makes `reserve` fail, `broken` makes `open` fail, as it does for endpoints that are
+    `taken` by another program. `reserved` has the ports that are
     taken, `opened` where each of them leads, `log` every call in order.
     """
 
@@ -20,6 +21,7 @@ class FakeAccess:
     first_port: int = 40_000
     full: bool = False
     broken: bool = False
+    taken: set[Endpoint] = field(default_factory=set)
     reserved: set[Endpoint] = field(default_factory=set)
     opened: dict[Endpoint, str] = field(default_factory=dict)
     log: list[tuple[str, Endpoint]] = field(default_factory=list)
@@ -43,11 +45,11 @@ class FakeAccess:
         """Leads to `target` from now on; one of an earlier life is reserved again.
 
         Raises:
-            Busy: `broken` is set.
+            Busy: `broken` is set, or the port is taken.
         """
         if endpoint in self.opened:
             return
-        if self.broken:
+        if self.broken or endpoint in self.taken:
             raise Busy("the tunnel cannot be opened")
         self.reserved.add(endpoint)
         self.opened[endpoint] = target

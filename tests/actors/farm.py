@@ -41,11 +41,12 @@ class SimFarm:
         rules: Rules | None = None,
         store: MemoryStore | None = None,
         start: datetime | None = None,
+        access: FakeAccess | None = None,
     ) -> None:
         OPEN.append(self)
         self.sim = SimDispatcher(seed, start)
         self.store = MemoryStore() if store is None else store
-        self.access = FakeAccess()
+        self.access = FakeAccess() if access is None else access
         self._keys = 0
         self._calls: list[Coroutine[Any, Any, Any]] = []
         self.system = System(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pykka
 import pytest
 
-from boruta import imports, serving
+from boruta import imports, server
 from boruta.config import RequestsSection, ServerConfig, ServerSection
 from boruta.domain.errors import ActionRefused, BadConfig, NotPermitted, Unavailable
 from boruta.domain.types import Caller, ReqState, Role
@@ -279,7 +279,7 @@ def test_few_files_are_raised_or_warned_of(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1024))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     with caplog.at_level(logging.WARNING, "boruta.server"):
-        assert serving.raise_files() == 1024
+        assert server.raise_files() == 1024
     assert asked == [(1024, 1024)]
     assert "few_files limit=1024" in caplog.text
 

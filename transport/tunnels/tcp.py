@@ -80,6 +80,11 @@ class Tunnel:
         loop.add_reader(sock, self._accept)
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._sock.getsockname()[1])
+
+    @property
     def connections(self) -> int:
         """How many go through it now, those being dialled too."""
         return len(self._bridges)
@@ -214,8 +219,9 @@ class Tunnels:
     def open(self, endpoint: Endpoint, target: str, *, label: str) -> None:
         """Forwards to `target` (IP:PORT) from now on.
 
-        An endpoint that is not reserved is of an earlier life of this server: it is taken again.
-        One that is open stays as it is.
+        An endpoint that is not reserved is of an earlier life of this server, or of another server
+        that it has taken over from: it is taken again, on this machine. One that is open stays as
+        it is.
 
         Raises:
             BadAddress: `target` is not an address and a port. Connections stay refused.
@@ -224,11 +230,7 @@ class Tunnels:
         tunnel = self._tunnels.get(endpoint)
         if tunnel is None:
             address(target)
-            try:
-                self._listen(endpoint.port, endpoint.host)
-            except OSError as error:
-                raise Busy(f"tunnel {endpoint.host}:{endpoint.port}: {error.strerror}") from None
-            tunnel = self._tunnels[endpoint]
+            tunnel = self._tunnels[endpoint] = self._again(endpoint)
         tunnel.open(target, label)
 
     def close(self, endpoint: Endpoint) -> None:
@@ -258,8 +260,24 @@ class Tunnels:
             "bytes_from_board": count.from_board + sum(down for _, down in moved),
         }
 
-    def _listen(self, port: int, host: str | None = None) -> Endpoint:
-        host = self.host if host is None else host
+    def _again(self, endpoint: Endpoint) -> Tunnel:
+        try:
+            try:
+                return self._bound(endpoint.port, endpoint.host)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL and not isinstance(error, socket.gaierror):
+                    raise
+                return self._bound(endpoint.port, self.host)  # that was another machine's address
+        except OSError as error:
+            raise Busy(f"tunnel {endpoint.host}:{endpoint.port}: {error.strerror}") from None
+
+    def _listen(self, port: int) -> Endpoint:
+        tunnel = self._bound(port, self.host)
+        endpoint = Endpoint(self.host, tunnel.port)
+        self._tunnels[endpoint] = tunnel
+        return endpoint
+
+    def _bound(self, port: int, host: str) -> Tunnel:
         family, _, _, _, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -269,9 +287,7 @@ class Tunnels:
             sock.setblocking(False)
             sock.bind(where)
             sock.listen(_BACKLOG)
-            endpoint = Endpoint(host, sock.getsockname()[1])
-            self._tunnels[endpoint] = Tunnel(self._loop, sock, self._pipes, self._count)
+            return Tunnel(self._loop, sock, self._pipes, self._count)
         except BaseException:
             sock.close()
             raise
-        return endpoint

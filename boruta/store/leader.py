@@ -1,0 +1,179 @@
+"""Who leads on one PostgreSQL: a row with an epoch, and a lease by its clock (SAFETY, A12).
+
+The leader renews its lease; whoever waits takes it once it has run out or was given back. The lease
+counts from before the renewal was sent, so the leader's own reckoning ends first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from boruta.domain.errors import NotLeader, StoreUnavailable
+from boruta.store.backend import ServerIdentity
+from boruta.store.postgres import PostgresBackend, why
+from boruta.store.writer import Post
+
+log = logging.getLogger("boruta.leader")
+LEASE_S: Final = 6.0
+RENEW_S: Final = 1.5
+LOOK_S: Final = 0.5  # of one that waits; a leader that goes wakes it at once
+TRIED_S: Final = 15.0  # a renewal that hangs fails within so long
+STANDBY_S: Final = 5.0  # one that has not looked for so long does not wait any more
+_CHANNEL: Final = "boruta_leader"
+_NOW: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+_RENEW: Final = (
+    f"UPDATE leader SET lease_until = {_NOW} + %s WHERE epoch = %s "
+    f"RETURNING (SELECT count(*) FROM servers WHERE id <> %s AND lease_until > {_NOW})"
+)
+_RELEASE: Final = "UPDATE leader SET lease_until = 0 WHERE epoch = %s"
+_WAITS: Final = (
+    "INSERT INTO servers (id, epoch, address, started_at, software, lease_until) "
+    f"VALUES (%s, 0, %s, {_NOW}, %s, {_NOW} + %s) ON CONFLICT (id) DO UPDATE SET "
+    "address = excluded.address, software = excluded.software, "
+    "lease_until = excluded.lease_until"
+)
+_LEADS: Final = (
+    "SELECT servers.id, servers.address FROM leader, servers WHERE servers.id = leader.server_id"
+)
+
+
+class Leadership:
+    """This server's claim to lead; `wait` gets it, `keep` holds it, `release` gives it back.
+
+    Args:
+        backend: the database.
+        server: who claims.
+        now: monotonic seconds, which go on while the machine sleeps.
+    """
+
+    def __init__(
+        self, backend: PostgresBackend, server: ServerIdentity, now: Callable[[], float]
+    ) -> None:
+        self._backend, self._server, self._now = backend, server, now
+        self._until = self._tried = float("-inf")
+        self._connection: psycopg.Connection[Any] | None = None
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.epoch = 0
+        self.others = 0  # servers that waited to lead at the last renewal
+
+    @property
+    def holds(self) -> bool:
+        """Whether nobody else can lead now.
+
+        Where nobody was waiting when the database was last heard, and it is not we who stood still,
+        the lead is kept without one: it would be given up for no successor.
+        """
+        now = self._now()
+        alone = self.epoch > 0 and not self.others and now - self._tried < TRIED_S
+        return now < self._until or alone
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another server may lead by now."""
+        return self.epoch == 0 or (self.others > 0 and self._now() >= self._until)
+
+    # --- before
+    def wait(self, give_up: threading.Event) -> bool:
+        """Waits until this server leads; false if it was given up before. For a thread."""
+        told = ""
+        while not give_up.is_set():
+            began = self._now()
+            try:
+                epoch = self._backend.try_lead(LEASE_S)
+                if epoch is not None:
+                    self.epoch, self._until, self._tried = epoch, began + LEASE_S, began
+                    return True
+                told = self._look(told)
+            except (psycopg.Error, OSError, StoreUnavailable) as error:
+                self._close()
+                text = str(error) if isinstance(error, StoreUnavailable) else why(error)
+                if text != told:
+                    log.error("database_out_of_reach reason=%r: trying again", text)
+                    told = text
+                give_up.wait(LOOK_S)
+        self._close()
+        return False
+
+    def _look(self, told: str) -> str:
+        """Says that it waits, and does so until the leader goes or a while has passed."""
+        connection = self._open()
+        me = self._server
+        connection.execute(_WAITS, (me.id, me.address, me.software, int(STANDBY_S * 1e6)))
+        found = connection.execute(_LEADS).fetchone()
+        who = "a server that is unknown" if found is None else f"{found[0]} at {found[1]}"
+        if who != told:
+            log.info("standby leader=%r: waiting to take over", who)
+        for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
+            log.info("leader_left leader=%r", who)
+        return who
+
+    # --- while it leads
+    def keep(self, post: Post, lost: Callable[[NotLeader], None]) -> None:
+        """Renews the lease from a thread of its own; `lost` is called on the loop, once."""
+
+        gone = NotLeader(f"{self._backend.name}: another server has taken over")
+
+        def renew() -> None:
+            while not self._over.wait(RENEW_S):
+                try:
+                    if not self._renew():
+                        with contextlib.suppress(RuntimeError):  # the loop is closed
+                            post(lambda: lost(gone))
+                        return
+                except (psycopg.Error, OSError) as error:
+                    log.warning("lease_not_renewed reason=%r", why(error))
+                    self._close()
+                self._tried = self._now()
+
+        self._thread = threading.Thread(target=renew, name="boruta-lease", daemon=True)
+        self._thread.start()
+
+    def _renew(self) -> bool:
+        began = self._now()
+        asked = (int(LEASE_S * 1e6), self.epoch, self._server.id)
+        found = self._open().execute(_RENEW, asked).fetchone()
+        if found is None:
+            self.epoch, self._until = 0, float("-inf")
+            return False
+        self._until, others = began + LEASE_S, int(found[0])
+        if others != self.others:
+            log.info("standbys count=%d", others)
+            self.others = others
+        return True
+
+    def release(self, within_s: float) -> None:
+        """Gives it back, so that another server leads at once; idempotent. May block."""
+        self._over.set()
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        thread.join(within_s)
+        if not thread.is_alive() and self.epoch:
+            with contextlib.suppress(psycopg.Error, OSError):
+                connection = self._open()
+                connection.execute(_RELEASE, (self.epoch,))
+                connection.execute(f"NOTIFY {_CHANNEL}")
+                log.info("lead_given_back epoch=%d", self.epoch)
+        self.epoch, self._until = 0, float("-inf")
+        self._close()
+
+    # --- its connection
+    def _open(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            connection = self._backend.connect()
+            connection.execute(f"LISTEN {_CHANNEL}")
+            self._connection = connection
+        return self._connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
