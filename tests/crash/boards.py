@@ -1,0 +1,174 @@
+"""Boards in a process of their own: real agents, whose doors are plain TCP and write down who comes.
+
+Run as `python -m tests.crash.boards PLACE URL SERVER_KEY FIRST COUNT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from boruta.domain.commands import Command, CommandReply, EndedJob, Lease, Registered
+from boruta.domain.types import UUID_CAP, Capabilities, Check
+from dryad.agent import Agent
+from dryad.clock import BootClock
+from dryad.connection import Connection
+from dryad.hardware.port import NoHardware
+from dryad.keys import load_pair
+from dryad.lease import LeaseFile
+from tests.crash.log import Log
+from transport.client import Address
+
+HOST_KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1Zu9p1d2XgJk8pT1y0vQ6l8m3oS5b7c9d1e3f5g7h9"
+
+
+class Door:
+    """`Sessions` over plain TCP: who shows the key that is let in is inside until he is ended.
+
+    A visitor sends one line, {"key": public key, "request": id}, and is answered {"in": bool}.
+    """
+
+    username = "boruta-user"
+    host_keys = (HOST_KEY,)
+
+    def __init__(self, board: str, log: Log) -> None:
+        self._board, self._log = board, log
+        self._epoch, self._key = 0, ""
+        self._on_login: Callable[[], None] | None = None
+        self._inside: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server
+
+    @property
+    def active(self) -> bool:
+        """Whether somebody is or was inside."""
+        return bool(self._inside)
+
+    def tell(self, what: str, **fields: Any) -> None:
+        """A line of the board's log."""
+        self._log.write(board=self._board, what=what, **fields)
+
+    async def start(self) -> str:
+        """Listens; whoever was inside in an earlier life of this process is not any more."""
+        self.tell("started")
+        self._server = await asyncio.start_server(self._visited, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        return f"{host}:{port}"
+
+    async def let_in(self, epoch: int, key: str, on_login: Callable[[], None]) -> None:
+        """The key opens from now on."""
+        await self.end()
+        self.tell("open", epoch=epoch, key=key)  # before it is so, as `closed` comes after it
+        self._epoch, self._key, self._on_login = epoch, key, on_login
+
+    async def end(self) -> None:
+        """Nobody is inside any more."""
+        self._key = ""
+        for writer in self._inside:
+            writer.close()
+        self._inside.clear()
+        if self._epoch:
+            self.tell("closed", epoch=self._epoch)
+        self._epoch = 0
+
+    async def stop(self) -> None:
+        """Listens no more."""
+        await self.end()
+        self._server.close()
+
+    async def _visited(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            said = json.loads(await reader.readline())
+            let_in = bool(self._key) and said["key"] == self._key
+            if let_in:
+                self.tell("login", epoch=self._epoch, request=said["request"])
+                self._inside.add(writer)
+                if self._on_login is not None:
+                    self._on_login()
+            writer.write(json.dumps({"in": let_in, "board": self._board}).encode() + b"\n")
+            await writer.drain()
+            if let_in:
+                await reader.read()
+        self._inside.discard(writer)
+        writer.close()
+
+
+class WritingAgent(Agent):
+    """Writes down for whom it was told to keep the board."""
+
+    door: Door
+
+    async def handle(self, command: Command) -> CommandReply:
+        """Carries the command out."""
+        reply = await super().handle(command)
+        if isinstance(command, Lease):
+            self.door.tell("lease", epoch=command.epoch.board, request=command.id)
+        return reply
+
+    async def registered(self, reply: Registered, told: EndedJob | None) -> None:
+        """Goes on with what the server names."""
+        job = reply.job
+        if job is not None and job.epoch == self._holding.open_epoch:
+            self.door.tell("lease", epoch=job.epoch, request=job.id)
+        await super().registered(reply, told)
+
+
+async def _fine() -> tuple[Check, ...]:
+    return ()
+
+
+async def board(place: Path, address: Address, number: int, log: Log) -> Callable[[], Any]:
+    """Starts one board; what ends it."""
+    uuid = f"board-{number:02}"
+    data = place / uuid
+    data.mkdir(mode=0o700, exist_ok=True)
+    door = Door(uuid, log)
+    agent = WritingAgent(
+        sessions=door,
+        hardware=NoHardware(),
+        check=_fine,
+        memory=LeaseFile(data / "lease"),
+        clock=BootClock(),
+        name=uuid,
+    )
+    agent.door = door
+    ssh_address = await agent.start()
+    connection = Connection(
+        agent,
+        caps=Capabilities({UUID_CAP: uuid, "arch": "crash"}),
+        ssh_address=ssh_address,
+        servers=[address],
+        keys=load_pair(place / "boards.key_secret"),
+    )
+    connection.open()
+
+    async def end() -> None:
+        await agent.close()
+        await connection.close()
+
+    return end
+
+
+async def run(place: Path, address: Address, numbers: range) -> None:
+    """Runs the boards until SIGTERM."""
+    stop, log = asyncio.Event(), Log(place / "boards.log")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    ends = [await board(place, address, number, log) for number in numbers]
+    await stop.wait()
+    await asyncio.gather(*(end() for end in ends))
+
+
+def main() -> None:
+    """The process."""
+    place, url, server_key, first, count = sys.argv[1:]
+    numbers = range(int(first), int(first) + int(count))
+    asyncio.run(run(Path(place), Address(url, server_key), numbers))
+
+
+if __name__ == "__main__":
+    main()

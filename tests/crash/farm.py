@@ -1,0 +1,170 @@
+"""A farm of processes that are killed: one server, boards, clients, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from boruta.keys import KeyRing
+from boruta.store.check import check
+from tests.crash import judge
+from tests.crash.kept import read_kept
+from tests.crash.log import read
+from tests.integration.lab import Lab
+
+BOARDS: Final = (3, 3, 2)  # one process each
+PEOPLE: Final = 20
+WITHIN_S: Final = 40.0
+CONFIG: Final = '[workers]\ninitial = "idle"\n'
+ROOT: Final = Path(__file__).parents[2]
+
+
+class CrashFarm(Lab):
+    """Starts all of it; `kill_server` and `kill_boards` may come at any time.
+
+    Args:
+        place: a directory of its own.
+        database: `sqlite:` or a URL.
+        seed: of what the clients do, and of when the kills come.
+        entry: what to run in place of `boruta server`: a module of the tests, and its words.
+    """
+
+    def __init__(
+        self, place: Path, database: str, seed: int, entry: Sequence[str] = ()
+    ) -> None:
+        super().__init__(place)
+        self._database, self._seed, self._entry = database, seed, tuple(entry)
+        self.random = random.Random(seed)
+        self._bind = "tcp://127.0.0.1:0"
+        self._boards: list[subprocess.Popen[str]] = []
+        self._people: subprocess.Popen[str]
+        (place / "boruta.toml").write_text(CONFIG)
+        self.kills = 0
+
+    # --- processes
+    def open(self) -> None:
+        """Starts a server, the boards and the clients."""
+        self.data.mkdir(mode=0o700)
+        ring = KeyRing.open(self.data)
+        for number in range(PEOPLE):
+            ring.new(f"user{number:02}", "user", (), self.place)
+        ring.new("boards", "worker", (), self.place)
+        self.spawn_server()
+        self.ready()
+        self._bind = self.url
+        for number in range(len(BOARDS)):
+            self._boards.append(self._start_boards(number))
+        words = (*self._where, str(PEOPLE), str(self._seed))
+        self._people = self.start(sys.executable, "-m", "tests.crash.people", *words, env=_env())
+        self._until_said("there")
+
+    @property
+    def _where(self) -> tuple[str, str, str]:
+        facts = json.loads((self.data / "server.json").read_text())
+        return str(self.place), facts["url"], facts["server_key"]
+
+    def spawn_server(self) -> None:
+        """Starts the server; does not wait for it."""
+        words = ("--data", str(self.data), "--bind", self._bind, "--database", self._database)
+        words = ("server", "--config", str(self.place / "boruta.toml"), *words)
+        if self._entry:
+            command = (sys.executable, "-m", *self._entry, *words)
+            self.server = self.start(*command, env=_env())
+        else:
+            self.server = self.start("boruta", *words)
+
+    def ready(self) -> float:
+        """Waits until the server serves; the seconds that it took."""
+        assert self.server is not None
+        pid = self.server.pid
+
+        def serves() -> bool:
+            try:
+                return bool(json.loads((self.data / "server.json").read_text())["pid"] == pid)
+            except (OSError, ValueError):
+                return False
+
+        return self.until(serves, "the server", WITHIN_S)
+
+    def _start_boards(self, number: int) -> subprocess.Popen[str]:
+        first = sum(BOARDS[:number])
+        words = (*self._where, str(first), str(BOARDS[number]))
+        return self.start(sys.executable, "-m", "tests.crash.boards", *words, env=_env())
+
+    def kill_boards(self) -> None:
+        """SIGKILL to one process of boards, which is started again at once."""
+        number = self.random.randrange(len(self._boards))
+        self._boards[number].kill()
+        self._boards[number].wait()
+        self._boards[number] = self._start_boards(number)
+
+    # --- kills
+    def kill_and_start(self) -> None:
+        """A life of the server that ends at a random instant, some before it serves."""
+        if self.random.random() < 0.8:
+            self.ready()
+            time.sleep(self.random.uniform(0.1, 3.5))
+        else:
+            time.sleep(self.random.uniform(0.0, 1.2))
+        assert self.server is not None
+        assert self.server.poll() is None, self.said(self.server, "err")
+        if self.random.random() < 0.4:
+            self.kill_boards()
+        self.kill_server()
+        self.kills += 1
+        self.spawn_server()
+
+    def leave(self) -> None:
+        """The clients finish; then the server dies once more."""
+        self.ready()
+        self._people.send_signal(signal.SIGTERM)
+        self._until_said("done")
+        self.kill_server()
+        self.kills += 1
+
+    def _until_said(self, word: str) -> None:
+        def says() -> bool:
+            assert self._people.poll() is None, self.said(self._people, "err")
+            return word in self.said(self._people)
+
+        self.until(says, f"the clients are {word}", WITHIN_S)
+
+    # --- what is left
+    def findings(self) -> list[str]:
+        """What does not agree; each with all that is known of it."""
+        kept = read_kept(self._database, self.data)
+        ledger = list(read(self.place / "ledger"))
+        boards = list(read(self.place / "boards.log"))
+        found = [
+            *judge.ledger_findings(ledger, kept),
+            *judge.history_findings(kept),
+            *judge.board_findings(boards, ledger, kept),
+        ]
+        texts = [judge.told(finding, ledger, boards, kept) for finding in found]
+        if self._database == "sqlite:":
+            wrong = [one for one in check(self.data / "boruta.db") if one.bad]
+            texts += [f"check-store: {one.code} {one.text}" for one in wrong]
+        return texts
+
+    def done(self) -> dict[str, int]:
+        """How much was asked for and answered, by kind of call."""
+        counts: dict[str, int] = {}
+        for line in read(self.place / "ledger"):
+            if "answer" in line:
+                counts[line["what"]] = counts.get(line["what"], 0) + 1
+            elif "error" in line:
+                name = f"{line['what']}:{line['error']}"
+                counts[name] = counts.get(name, 0) + 1
+        return counts
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
