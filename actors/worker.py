@@ -108,7 +108,8 @@ class WorkerActor(WorkerShell):
         def then() -> None:
             if old is None:
                 self.directory.boards_of[back.row.owner_key] += 1
-            was_lost = self._presence.port is None and old is not None
+            # One that this life of the server has not seen before was not lost: the server was.
+            was_lost = self._presence.port is None and self._presence.last_seen is not None
             self._presence.port = message.port
             self._presence.last_seen = self._now
             self._settled = not was_lost
