@@ -1,5 +1,6 @@
 # Two commands on a bare machine with Python 3.11+:  make demo  and  make test
 # Many seeds of a farm in virtual time, on all cores:   make simulate SEEDS=500
+# Real servers that are killed again and again:         make crash KILLS=50 SEED=7
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,8 +12,10 @@ SEEDS ?= 100
 WORKERS ?= 20
 DAYS ?= 0.25
 FAULTS ?= 1
+KILLS ?= 50
+SEED ?= $(shell od -An -N2 -tu2 /dev/urandom | tr -d ' ')
 
-.PHONY: demo test simulate lint pykka-suite clean
+.PHONY: demo test simulate crash lint pykka-suite clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/boruta demo
@@ -22,6 +25,10 @@ test: $(VENV)/.installed-test
 
 simulate: $(VENV)/.installed
 	@$(BIN)/python -m boruta.testing.simulation --seeds $(SEEDS) --workers $(WORKERS) --days $(DAYS) --faults $(FAULTS)
+
+crash: $(VENV)/.installed-test
+	@echo "SEED=$(SEED)"
+	@BORUTA_KILLS=$(KILLS) BORUTA_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/crash/test_kills.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CHECKED) tests benchmarks examples

@@ -1,15 +1,10 @@
-"""Boards in a process of their own: real agents, whose doors are plain TCP and write down who comes.
-
-Run as `python -m tests.crash.boards PLACE URL SERVER_KEY FIRST COUNT`.
-"""
+"""Boards of the tests: real agents; their doors are plain TCP and log who comes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -122,8 +117,8 @@ async def _fine() -> tuple[Check, ...]:
     return ()
 
 
-async def board(place: Path, address: Address, number: int, log: Log) -> Callable[[], Any]:
-    """Starts one board; what ends it."""
+async def board(place: Path, address: Address, number: int, log: Log) -> None:
+    """Starts one board."""
     uuid = f"board-{number:02}"
     data = place / uuid
     data.mkdir(mode=0o700, exist_ok=True)
@@ -147,28 +142,10 @@ async def board(place: Path, address: Address, number: int, log: Log) -> Callabl
     )
     connection.open()
 
-    async def end() -> None:
-        await agent.close()
-        await connection.close()
-
-    return end
-
 
 async def run(place: Path, address: Address, numbers: range) -> None:
-    """Runs the boards until SIGTERM."""
-    stop, log = asyncio.Event(), Log(place / "boards.log")
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    ends = [await board(place, address, number, log) for number in numbers]
-    await stop.wait()
-    await asyncio.gather(*(end() for end in ends))
-
-
-def main() -> None:
-    """The process."""
-    place, url, server_key, first, count = sys.argv[1:]
-    numbers = range(int(first), int(first) + int(count))
-    asyncio.run(run(Path(place), Address(url, server_key), numbers))
-
-
-if __name__ == "__main__":
-    main()
+    """Runs these boards for ever."""
+    log = Log(place / "boards.log")
+    for number in numbers:
+        await board(place, address, number, log)
+    await asyncio.Event().wait()

@@ -20,7 +20,7 @@ from tests.crash.kept import read_kept
 from tests.crash.log import read
 from tests.integration.lab import Lab
 
-BOARDS: Final = (3, 3, 2)  # one process each
+BOARDS: Final = (5, 5, 4)  # of each process
 PEOPLE: Final = 20
 WITHIN_S: Final = 40.0
 CONFIG: Final = '[workers]\ninitial = "idle"\n'
@@ -34,20 +34,26 @@ class CrashFarm(Lab):
         place: a directory of its own.
         database: `sqlite:` or a URL.
         seed: of what the clients do, and of when the kills come.
+        lives: how many seconds the server serves before it is killed, at least and at most.
         entry: what to run in place of `boruta server`: a module of the tests, and its words.
     """
 
     def __init__(
-        self, place: Path, database: str, seed: int, entry: Sequence[str] = ()
+        self,
+        place: Path,
+        database: str,
+        seed: int,
+        lives: tuple[float, float] = (0.1, 4.5),
+        entry: Sequence[str] = (),
     ) -> None:
         super().__init__(place)
-        self._database, self._seed, self._entry = database, seed, tuple(entry)
+        self._database, self._seed = database, seed
+        self._lives, self._entry = lives, tuple(entry)
         self.random = random.Random(seed)
         self._bind = "tcp://127.0.0.1:0"
-        self._boards: list[subprocess.Popen[str]] = []
-        self._people: subprocess.Popen[str]
+        self._crowd: subprocess.Popen[str]
         (place / "boruta.toml").write_text(CONFIG)
-        self.kills = 0
+        self.kills = self.boards_killed = 0
 
     # --- processes
     def open(self) -> None:
@@ -60,16 +66,11 @@ class CrashFarm(Lab):
         self.spawn_server()
         self.ready()
         self._bind = self.url
-        for number in range(len(BOARDS)):
-            self._boards.append(self._start_boards(number))
-        words = (*self._where, str(PEOPLE), str(self._seed))
-        self._people = self.start(sys.executable, "-m", "tests.crash.people", *words, env=_env())
-        self._until_said("there")
-
-    @property
-    def _where(self) -> tuple[str, str, str]:
         facts = json.loads((self.data / "server.json").read_text())
-        return str(self.place), facts["url"], facts["server_key"]
+        words = (str(self.place), facts["url"], facts["server_key"], str(PEOPLE), str(self._seed))
+        words = (*words, *map(str, BOARDS))
+        self._crowd = self.start(sys.executable, "-m", "tests.crash.crowd", *words, env=_env())
+        self._until_said("there")
 
     def spawn_server(self) -> None:
         """Starts the server; does not wait for it."""
@@ -94,24 +95,22 @@ class CrashFarm(Lab):
 
         return self.until(serves, "the server", WITHIN_S)
 
-    def _start_boards(self, number: int) -> subprocess.Popen[str]:
-        first = sum(BOARDS[:number])
-        words = (*self._where, str(first), str(BOARDS[number]))
-        return self.start(sys.executable, "-m", "tests.crash.boards", *words, env=_env())
-
     def kill_boards(self) -> None:
         """SIGKILL to one process of boards, which is started again at once."""
-        number = self.random.randrange(len(self._boards))
-        self._boards[number].kill()
-        self._boards[number].wait()
-        self._boards[number] = self._start_boards(number)
+        self.boards_killed += 1
+        os.kill(self._pid(f"boards {self.random.randrange(len(BOARDS))}"), signal.SIGKILL)
+
+    def _pid(self, name: str) -> int:
+        """The newest of that name."""
+        lines = [line for line in self.said(self._crowd).splitlines() if line.startswith(name)]
+        return int(lines[-1].split()[-1])
 
     # --- kills
     def kill_and_start(self) -> None:
         """A life of the server that ends at a random instant, some before it serves."""
         if self.random.random() < 0.8:
             self.ready()
-            time.sleep(self.random.uniform(0.1, 3.5))
+            time.sleep(self.random.uniform(*self._lives))
         else:
             time.sleep(self.random.uniform(0.0, 1.2))
         assert self.server is not None
@@ -125,15 +124,15 @@ class CrashFarm(Lab):
     def leave(self) -> None:
         """The clients finish; then the server dies once more."""
         self.ready()
-        self._people.send_signal(signal.SIGTERM)
+        os.kill(self._pid("people"), signal.SIGTERM)
         self._until_said("done")
         self.kill_server()
         self.kills += 1
 
     def _until_said(self, word: str) -> None:
         def says() -> bool:
-            assert self._people.poll() is None, self.said(self._people, "err")
-            return word in self.said(self._people)
+            assert self._crowd.poll() is None, self.said(self._crowd, "err")
+            return word in self.said(self._crowd)
 
         self.until(says, f"the clients are {word}", WITHIN_S)
 

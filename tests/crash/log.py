@@ -1,4 +1,4 @@
-"""Lines that outlive whoever writes them: one write each, stamped by the clock all processes share."""
+"""Lines that outlive whoever writes them, stamped by the clock that all processes share."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Clients in a process of their own, each with a ledger of what it asked for and was answered.
-
-Run as `python -m tests.crash.people PLACE URL SERVER_KEY COUNT SEED`. SIGTERM: they finish what they
-are at, and leave.
-"""
+"""Clients of the tests, each with a ledger of what it asked for and was answered."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ import itertools
 import json
 import random
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +24,7 @@ from boruta.domain.types import AccessInfo, ReqInfo
 from tests.crash.log import Log
 
 LONGEST_S: Final = 30.0  # a call: longer than any server of the tests is away
+PATIENT_S: Final = 5.0  # waits so long for a board
 KEPT_WAITING: Final = 8  # requests of one client that no board will ever serve
 
 
@@ -54,8 +50,8 @@ class Person:
     # --- stories
     async def _work(self) -> None:
         """A board: asked for, used, given back or left to its end."""
-        left = self._random.random() < 0.15
-        req_id = await self._new("crash", job_timeout=3.0 if left else 60.0)
+        left = self._random.random() < 0.06
+        req_id = await self._new("crash", job_timeout=2.0 if left else 60.0)
         if req_id is None:
             return
         access = await self._acquire(req_id)
@@ -128,7 +124,7 @@ class Person:
         found: list[AccessInfo] = []
 
         async def call() -> dict[str, Any]:
-            access = await self._client.acquire_worker(req_id, timeout=12.0)
+            access = await self._client.acquire_worker(req_id, timeout=PATIENT_S)
             found.append(access)
             return {"key": public_key(access), "port": access.port}
 
@@ -191,7 +187,7 @@ def public_key(access: AccessInfo) -> str:
 
 
 async def run(place: Path, url: str, server_key: str, count: int, seed: int) -> None:
-    """All of them, until SIGTERM."""
+    """All of them. After SIGTERM they finish what they are at, and stay."""
     stop, log = asyncio.Event(), Log(place / "ledger")
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with contextlib.AsyncExitStack() as clients:
@@ -207,13 +203,3 @@ async def run(place: Path, url: str, server_key: str, count: int, seed: int) -> 
         # A client that leaves gives its bound requests up; these are to be found as they stood.
         print("done", flush=True)
         await asyncio.Event().wait()
-
-
-def main() -> None:
-    """The process."""
-    place, url, server_key, count, seed = sys.argv[1:]
-    asyncio.run(run(Path(place), url, server_key, int(count), int(seed)))
-
-
-if __name__ == "__main__":
-    main()
