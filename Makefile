@@ -13,7 +13,7 @@ WORKERS ?= 20
 DAYS ?= 0.25
 FAULTS ?= 1
 KILLS ?= 50
-SEED ?= $(shell od -An -N2 -tu2 /dev/urandom | tr -d ' ')
+SEED := $(or $(SEED),$(shell od -An -N2 -tu2 /dev/urandom | tr -d ' '))
 
 .PHONY: demo test simulate crash lint pykka-suite clean
 
