@@ -106,6 +106,7 @@ class Board:
             Lease(row.epoch, job.request_id, max(0.0, left), job.end_rev),
             defaults.LEASE_WITHIN_S,
             on_reply,
+            job.request_id,  # a later end is written before it is told (SAFETY, A9)
         )
 
     def _send(
@@ -114,10 +115,11 @@ class Board:
         command: Command,
         within_s: float,
         on_reply: Callable[[CommandReply | BorutaError], None],
+        job_of: ReqID | None = None,
     ) -> None:
         # The epoch that it bears is written before it is borne (SAFETY, A2).
         self._directory.journal.after(
-            self._uuid, lambda: port.send(command, within_s, on_reply)
+            self._uuid, lambda: port.send(command, within_s, on_reply), job_of
         )
 
     def _answer_to(self, command: str, epoch: int) -> Callable[[CommandReply | BorutaError], None]:

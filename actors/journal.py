@@ -74,9 +74,17 @@ class Journal:
         """Whether everything that is known of this request or board outlives a crash."""
         return self._touched.get(key, 0) <= self._store.written
 
-    def after(self, key: Key, then: Callable[[], None]) -> None:
-        """Calls `then` once all that is known of this request or board is written; mostly now."""
+    def after(self, key: Key, then: Callable[[], None], and_of: Key | None = None) -> None:
+        """Calls `then` once all that is known of this request or board is written; mostly now.
+
+        Args:
+            key: the request or board.
+            then: what is to be done.
+            and_of: another one, whose changes must be written too.
+        """
         position = self._touched.get(key, 0)
+        if and_of is not None:
+            position = max(position, self._touched.get(and_of, 0))
         if position <= self._store.written:
             then()
         else:

@@ -91,12 +91,15 @@ class MemoryStore:
         """Applies all of it, or nothing and tells the first row that stood in the way."""
         conflict = self.check(transaction)
         if conflict is None:
-            for change in transaction:
-                if isinstance(change, Write):
-                    self._put(change.row)
-                else:
-                    self._remove(change)
+            self._apply(transaction)
         return conflict
+
+    def _apply(self, transaction: Transaction) -> None:
+        for change in transaction:
+            if isinstance(change, Write):
+                self._put(change.row)
+            else:
+                self._remove(change)
 
     def check(self, transaction: Transaction) -> Conflict | None:
         """The first row that stands in the way of it; changes nothing."""

@@ -28,6 +28,7 @@ class LateStore(MemoryStore):
         self.disk = MemoryStore() if disk is None else disk
         self._adopt(self.disk)
         self.position = self.written = 0
+        self._on_disk = 0
         self.unwell: StoreUnavailable | None = None
         self.full = False
         self.on_commit = on_commit
@@ -56,13 +57,21 @@ class LateStore(MemoryStore):
 
     def write(self, most: int | None = None) -> None:
         """Writes what was accepted first, up to `most` transactions; tells who waits for it."""
-        if self.unwell is not None:
-            return
+        if self.unwell is None:
+            self.put(most)
+            self.tell()
+
+    def put(self, most: int | None = None) -> None:
+        """Puts what was accepted first on the disk; nobody hears of it before `tell`."""
         for _ in range(len(self._log) if most is None else min(most, len(self._log))):
             if self.disk.commit(self._log.popleft()) is not None:
                 raise AssertionError("what memory accepted, the disk refuses")
-            self.disk._last_id, self.disk._last_seq = self._last_id, self._last_seq
-            self.written += 1
+            self._on_disk += 1
+        self.disk._last_id, self.disk._last_seq = self._last_id, self._last_seq
+
+    def tell(self) -> None:
+        """Tells whoever waits for what is on the disk."""
+        self.written = self._on_disk
         while self._waiting and self._waiting[0][0] <= self.written:
             self._waiting.popleft()[1]()
 

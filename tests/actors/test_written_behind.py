@@ -95,6 +95,22 @@ def test_an_order_with_a_new_epoch_waits_until_the_epoch_is_written() -> None:
     assert len(farm.sent("b1", Prepare)) == prepared + 1
 
 
+def test_a_later_end_is_told_to_the_agent_after_it_is_written() -> None:
+    farm, req_id = lent()
+    before = farm.sent("b1", Lease)
+    calls = [
+        farm.start_call(farm.front.requests(ALICE).acquire_worker(req_id)),
+        farm.start_call(farm.front.requests(ALICE).prolong_access(req_id)),
+    ]
+    assert farm.sent("b1", Lease) == before
+    farm.late.write(1)
+    farm.sim.run_until_idle()
+    assert [one.end_rev for one in farm.sent("b1", Lease)] == [1, 2], "the prolonged may be lost"
+    farm.write()
+    assert [one.end_rev for one in farm.sent("b1", Lease)] == [1, 2, 3]
+    assert all(call.done for call in calls)
+
+
 def test_a_registration_is_answered_after_it_is_written() -> None:
     farm = Late()
     dryad = FakeDryad(farm.sim, {"UUID": "b1"})

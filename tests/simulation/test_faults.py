@@ -15,7 +15,7 @@ CHANCES |= {"turn_late"}
 
 
 def run(faults: Faults) -> Simulation:
-    farm = Simulation(5, workers=3, faults=faults, load=LOAD)
+    farm = Simulation(6, workers=3, faults=faults, load=LOAD)
     farm.run(hours=2)
     farm.settle()
     return farm

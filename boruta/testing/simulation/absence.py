@@ -50,7 +50,7 @@ class Absence:
         cable = machine.cable
         if not (machine.runs and cable.up and cable.down):
             return
-        changed = (machine.runs_since, cable.changed_at, self._server.up_since)
+        changed = (machine.runs_since, cable.changed_at, self._server.well_since)
         if self._world.now - max(changed) > GIVEN_UP_S:
             self._broken(
                 "5 job time",
@@ -59,7 +59,7 @@ class Absence:
 
     def failed(self, row: RequestRow, job: Job, board: Board) -> None:
         """A job ends because its board failed: something did fail."""
-        since = (board.runs_since, board.cable.changed_at, self._server.up_since)
+        since = (board.runs_since, board.cable.changed_at, self._server.well_since)
         if max(since) < job.since - FREED_S and board.troubled_at < job.since - FREED_S:
             self._broken(
                 "5 job time",
@@ -71,7 +71,7 @@ class Absence:
         """A job got a later end: its agent can be told of it."""
         cable, now = board.cable, self._world.now
         silent = not (cable.up and cable.down) and now - cable.changed_at > NOTICED_S
-        if silent and now - self._server.up_since > NOTICED_S:
+        if silent and now - self._server.well_since > NOTICED_S:
             self._broken(
                 "5 job time",
                 f"request {job.row.request_id} is prolonged while {board.uuid} is out of reach",
@@ -90,7 +90,7 @@ class Absence:
             if server.known_at_start - back:
                 self._broken("4 order", f"{what} before the known boards could come back")
         new = board.lives > 1 and now - board.booted_at < defaults.SETTLED_AFTER_S - _MOMENT_S
-        calm = now - max(board.cable.changed_at, server.up_since)
+        calm = now - max(board.cable.changed_at, server.well_since)
         if new and calm > GIVEN_UP_S and server.knew(worker.uuid):
             self._broken(
                 "3 nobody waits in vain",
@@ -105,6 +105,6 @@ class Absence:
         life = int(row.token.split("-")[2])
         if life == owner.lives:
             return
-        since = max(owner.booted_at, self._server.up_since)
+        since = max(owner.booted_at, self._server.well_since)
         if self._world.now - since > FREED_S:
             self._broken("6 rest", f"request {row.id} outlives the client that it is bound to")

@@ -15,6 +15,7 @@ from boruta.testing.simulation.world import World
 LATE_S: Final = 12.0  # until the last process of a holder is dead, with what may fail at first
 UNDER_WAY_S: Final = 20.0  # what the network takes at most
 OUT_S: Final = 200.0  # an order to a board that is there is lost, given up, and repeated twice
+ILL_S: Final = 20.0  # the same, where no frame is lost
 SHUT_S: Final = 100.0  # a board that is there, and its server, have agreed on its job long before
 
 
@@ -76,10 +77,26 @@ class Doors:
     def job_over(self, board: Board, job: Job) -> None:
         """A job's request has ended: nobody keeps access for long where the board is there."""
         self._world.later(OUT_S, lambda: self._look_after(board, job))
+        if self._server.store.unwell is not None and self._server.weather.keeps_frames:
+            self._world.later(ILL_S, lambda: self._look_though_ill(board, job))
+
+    def _look_though_ill(self, board: Board, job: Job) -> None:
+        """Whoever is out of time, or closed, is out: no store need be well for that."""
+        server, cable = self._server, board.cable
+        since = max(board.runs_since, cable.changed_at, server.up_since)
+        well = board.runs and cable.up and cable.down and server.runs
+        if board.inside != job.public or job.over_at is None or not well:
+            return
+        if since < self._world.now - 2.0 * ILL_S and not board.stubborn:
+            self._broken(
+                "1 one holder",
+                f"request {job.row.request_id} has ended while the store was ill, and its holder "
+                f"is still inside {board.uuid}",
+            )
 
     def _look_after(self, board: Board, job: Job) -> None:
-        if board.inside != job.public:
-            return
+        if board.inside != job.public or job.over_at is None:
+            return  # or the end of the job was lost by a crash
         server, cable, now = self._server, board.cable, self._world.now
         since = max(self._well_since(board), job.over_at or 0.0)
         well = board.runs and cable.up and cable.down and server.runs
@@ -144,4 +161,4 @@ class Doors:
         }
 
     def _well_since(self, board: Board) -> float:
-        return max(board.runs_since, board.cable.changed_at, self._server.up_since)
+        return max(board.runs_since, board.cable.changed_at, self._server.well_since)

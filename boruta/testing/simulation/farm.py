@@ -85,8 +85,7 @@ class Simulation:
         self.boards: dict[WorkerUUID, Board] = {}
         self.invariants = Invariants(world, self.boards)
         self.server = ServerHost(
-            world, self.network, self.weather, Rules(),
-            self.invariants.before, self.invariants.after,
+            world, self.network, self.weather, Rules(), self.invariants, self.invariants.promises
         )
         for number in range(workers):
             board = Board(

@@ -27,8 +27,10 @@ class Faults:
         agent_caps: it comes back with other capabilities.
         board_flaps: its link goes down and up again, a dozen times.
         board_faulty: its agent reports that the board is broken.
-        server_killed: the server dies and is started again with its store.
+        server_killed: the server dies and is started again with what was written; mostly it dies
+            between a commit and its write.
         server_lost: the same, and the store is lost.
+        store_ill: nothing can be written to it, for up to two minutes.
         server_paused: the server stands still for up to two minutes.
         clock_jumps: the server's wall clock jumps an hour either way, for a while or for good.
         prepare_slow, prepare_fails, prepare_hangs: the hardware, at `prepare`.
@@ -57,6 +59,7 @@ class Faults:
     board_faulty: float = 0.0
     server_killed: float = 0.0
     server_lost: float = 0.0
+    store_ill: float = 0.0
     server_paused: float = 0.0
     clock_jumps: float = 0.0
     prepare_slow: float = 0.0
@@ -85,8 +88,8 @@ class Faults:
         a_day = {
             "cut": 6.0, "cut_one_way": 4.0, "agent_killed": 4.0, "agent_hung": 3.0,
             "agent_caps": 0.5, "board_flaps": 0.5, "board_faulty": 0.5, "server_killed": 6.0,
-            "server_lost": 0.5, "server_paused": 8.0, "clock_jumps": 3.0, "admin_state": 2.0,
-            "admin_groups": 2.0,
+            "server_lost": 0.5, "store_ill": 4.0, "server_paused": 8.0, "clock_jumps": 3.0,
+            "admin_state": 2.0, "admin_groups": 2.0,
         }
         made = {name: min(1.0, value * rate) for name, value in chances.items()}
         return cls(**made, **{name: value * rate for name, value in a_day.items()})
@@ -128,6 +131,11 @@ class Weather:
         for name in FRAME_FAULTS:
             well *= 1.0 - getattr(self.faults, name)
         self._frames = 1.0 - well
+
+    @property
+    def keeps_frames(self) -> bool:
+        """No frame is lost or late."""
+        return not self._frames
 
     def befalls(self) -> tuple[str, ...]:
         """What befalls a frame: mostly nothing, so that is drawn at once."""

@@ -15,6 +15,7 @@ from boruta.testing.simulation.boards import Board
 from boruta.testing.simulation.doors import Doors
 from boruta.testing.simulation.ledger import Job, Ledger
 from boruta.testing.simulation.lines import Machine
+from boruta.testing.simulation.promises import RULE, Promises
 from boruta.testing.simulation.queue import Queue
 from boruta.testing.simulation.servers import START, ServerHost, public_of
 from boruta.testing.simulation.world import World
@@ -51,6 +52,7 @@ class Invariants:
     server: ServerHost = field(init=False)
     doors: Doors = field(init=False)
     absence: Absence = field(init=False)
+    promises: Promises = field(init=False)
     _seen: tuple[int, int] = (0, 0)
     _refusals: int = 0
     _stores: int = 0
@@ -58,10 +60,11 @@ class Invariants:
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.world, self.broken)
+        self.promises = Promises(self.broken)
 
     def begin(self, server: ServerHost, people: Mapping[str, Machine]) -> None:
         """What is watched exists now."""
-        self.server = server
+        self.server = self.promises.server = server
         self.doors = Doors(self.world, server, self.ledger, self.broken)
         self.absence = Absence(self.world, server, people, self.broken)
 
@@ -77,13 +80,13 @@ class Invariants:
     def accepted(self, req_id: ReqID) -> None:
         """A client was told this id: the store has the request, and keeps it."""
         self.ledger.accepted += 1
-        if self.server.store.request(req_id) is None and self.server.stores == self._stores:
+        if self.server.store.disk.request(req_id) is None and self.server.stores == self._stores:
             self.broken("2 states", f"request {req_id} was accepted and is not in the store")
         self._stores = self.server.stores
 
     def closed(self, req_id: ReqID) -> None:
         """A client was told that its request is closed."""
-        row = self.server.store.request(req_id)
+        row = self.server.store.disk.request(req_id)
         if row is not None and not row.state.ended:
             self.broken("2 states", f"request {req_id} was closed and is {row.state.value}")
 
@@ -91,6 +94,8 @@ class Invariants:
     def before(self, transaction: Transaction) -> None:
         """A transaction was accepted and is not applied yet."""
         store = self.server.store
+        if store.unwell is not None:
+            self.promises.committed(transaction)
         for change in transaction:
             if not isinstance(change, Write):
                 continue
@@ -216,11 +221,11 @@ class Invariants:
             ledger.holder[row.worker_uuid] = row.request_id
             ledger.claims.append(row.request_id)
         if row.prolongs > job.row.prolongs:
+            self.promises.begins(f"request {row.request_id} is prolonged")
             self.absence.prolonged(job, self.boards[row.worker_uuid])
         if row.end_rev != job.row.end_rev or not job.ends_at:
             left = (row.ends_at - self.server.dispatcher.utcnow()).total_seconds()
-            if now + left > job.ends_at:
-                job.ends_at, job.set_at = now + left, now
+            job.ends_now(row.rev, now + left, now)
         if row.ended_at is not None and job.row.ended_at is None:
             board = self.boards[row.worker_uuid]
             if board.inside == job.public:
@@ -235,7 +240,7 @@ class Invariants:
         """A job ended early: only an agent that could not be told of a later end may do that."""
         board, now = self.boards[job.row.worker_uuid], self.world.now
         if job.told is None or now >= job.told - EARLY_S:
-            changed = (job.set_at, board.runs_since, board.cable.changed_at, self.server.up_since)
+            changed = (job.set_at, board.runs_since, board.cable.changed_at, self.server.well_since)
             if now - max(changed) < TOLD_S:
                 return
         self.broken(
@@ -278,7 +283,7 @@ class Invariants:
             says = None if board is None or board.state is not WorkerState.RUN else board.request_id
             if says == held:
                 del ledger.suspects[uuid]
-            elif now - max(since, self.server.up_since) > ODD_S:
+            elif now - max(since, self.server.well_since) > ODD_S:
                 self.broken(
                     "2 states", f"{uuid} is lent to {says} and held by {held} for over {ODD_S} s"
                 )
@@ -301,6 +306,20 @@ class Invariants:
             self.doors.job_over(self.boards[job.row.worker_uuid], job)
         self.ledger.forget()
         self.queue.forget()
+        self.promises.forget()
+
+    def rolled_back(self) -> None:
+        """The server died: what it had decided and not written has never been."""
+        server, now = self.server, self.world.now
+        for job in self.ledger.rolled_back(server.store, now):
+            board = self.boards[job.row.worker_uuid]
+            what = f"the job of request {job.row.request_id} on {board.uuid}, lost by a crash,"
+            if job.told is not None:
+                self.broken(RULE, f"{what} was told to the agent")
+            elif board.inside == job.public:
+                self.broken(RULE, f"{what} had its holder inside")
+        self.queue.rolled_back(server.store, server.dispatcher.utcnow())
+        self.promises.rolled_back()
 
 
 

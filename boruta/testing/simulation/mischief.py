@@ -31,8 +31,9 @@ class Mischief:
             "agent_caps": self._other_caps,
             "board_flaps": self._flap,
             "board_faulty": self._report,
-            "server_killed": lambda: self._kill_server(False),
+            "server_killed": self._kill_amid,
             "server_lost": lambda: self._kill_server(True),
+            "store_ill": self._store_ill,
             "server_paused": self._pause_server,
             "clock_jumps": self._jump,
             "admin_state": self._admin_state,
@@ -46,8 +47,8 @@ class Mischief:
         many = {
             "cut": machines, "cut_one_way": machines, "agent_killed": boards,
             "agent_hung": boards, "agent_caps": boards, "board_flaps": boards,
-            "board_faulty": boards, "server_killed": 1, "server_lost": 1, "server_paused": 1,
-            "clock_jumps": 1, "admin_state": boards, "admin_groups": boards,
+            "board_faulty": boards, "server_killed": 1, "server_lost": 1, "store_ill": 1,
+            "server_paused": 1, "clock_jumps": 1, "admin_state": boards, "admin_groups": boards,
         }
         for name, rate in self._weather.rates({k: float(v) for k, v in many.items()}).items():
             self._next(name, rate)
@@ -143,6 +144,28 @@ class Mischief:
         return True
 
     # --- the server
+    def _kill_amid(self) -> bool:
+        """Mostly between a commit and its write: whatever is told between them is told too soon."""
+        if self._random.random() < 0.25:
+            return self._kill_server(False)
+        store = self._farm.server.store
+
+        def now() -> None:
+            same = store is self._farm.server.store and not self._weather.calm
+            if same and self._kill_server(False):
+                self._weather.counts["server_killed"] += 1
+                self._world.note("fault server_killed, amid a commit")
+
+        store.dies_amid(1 + int(4 * self._random.random()), now)
+        return False
+
+    def _store_ill(self) -> bool:
+        server = self._farm.server
+        if not server.fall_ill():
+            return False
+        self._world.later(2.0 ** (7.0 * self._random.random()), server.get_well)
+        return True
+
     def _kill_server(self, lost: bool) -> bool:
         farm = self._farm
         if not farm.server.runs:

@@ -9,6 +9,7 @@ from typing import Final
 from boruta.domain.requirements import Requirements, parse_caps
 from boruta.domain.rows import RequestRow, WorkerRow
 from boruta.domain.types import Capabilities, Groups, ReqID, ReqState, WorkerState, WorkerUUID
+from boruta.store.memory import MemoryStore
 from boruta.testing.simulation.engine import BLUR_S
 from boruta.testing.simulation.servers import ServerHost
 from boruta.testing.simulation.world import World
@@ -67,6 +68,17 @@ class Queue:
         self.idle.clear()
         self._beside.clear()
 
+    def rolled_back(self, store: MemoryStore, now: datetime) -> None:
+        """The server died: only what was written counts."""
+        known = dict(self.waiting)
+        self.forget()
+        for row in store.requests():
+            self.request(row, now)
+            if row.id in known and row.id in self.waiting:
+                self.waiting[row.id] = row, known[row.id][1]
+        for board in store.workers():
+            self.worker(board)
+
     def fits(self, request: RequestRow, board: WorkerRow) -> bool:
         """Whether the board may serve the request."""
         key = (request.caps, request.owner_groups, board.caps, board.groups)
@@ -105,8 +117,8 @@ class Queue:
 
     def check_idle(self, server: ServerHost) -> None:
         """No request that is ready stays beside an idle board that fits it."""
-        if server.up_since != self._up_since:
-            self._up_since = server.up_since
+        if server.well_since != self._up_since:
+            self._up_since = server.well_since
             self._beside.clear()
         if self._changed:
             self._pair()

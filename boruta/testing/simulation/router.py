@@ -10,12 +10,14 @@ from boruta.domain.errors import BorutaError, Unreachable
 from boruta.domain.ports import Front
 from boruta.testing.simulation.network import End, Network, Wire
 from boruta.testing.simulation.process import Process
+from boruta.testing.simulation.promises import Promises
+from transport.codec import Call, Notice, Packed
 from transport.door import Door
 from transport.greeting import Greeter
 from transport.peers import Peer
 from transport.router import Router
 from transport.server import Server
-from transport.session import Conversation, Ticks
+from transport.session import Answer, Bad, Conversation, Ticks
 
 _TICK_S = 0.5
 _HOST = "10.0.0.1"
@@ -23,20 +25,42 @@ _Due = Callable[[], float | None]  # when something is too late; None: it is not
 
 
 class _Conversation(Conversation):
-    """Has the server look when something that was asked is due."""
+    """Has the server look when something that was asked is due; notes what it says to whom."""
 
     def __init__(
-        self, now: float, gone_s: float, look_at: Callable[[float, _Due], None]
+        self,
+        now: float,
+        gone_s: float,
+        look_at: Callable[[float, _Due], None],
+        name: str,
+        promises: Promises,
     ) -> None:
         super().__init__(now, gone_s=gone_s)
         self._look_at = look_at
+        self._name = name
+        self._promises = promises
+        self._asks: dict[int, Call] = {}
 
-    def call(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
-        made = super().call(*args, **kwargs)
-        until = args[3] if len(args) > 3 else kwargs["until"]
+    def call(
+        self, kind: str, body: dict[str, Any], answer: Answer, until: float | None, now: float
+    ) -> tuple[int, bytes]:
+        self._promises.ordered(self._name, kind, body)
+        made = super().call(kind, body, answer, until, now)
         if until is not None:
             self._look_at(until, lambda: self._until(made[0]))
         return made
+
+    def receive(self, frame: bytes, now: float) -> Call | Notice | Bad | None:
+        found = super().receive(frame, now)
+        if isinstance(found, Call):
+            self._asks[found.id] = found
+        return found
+
+    def reply(self, number: int, outcome: dict[str, Any] | Packed | BorutaError) -> bytes:
+        call = self._asks.pop(number, None)
+        if call is not None and isinstance(outcome, dict):
+            self._promises.answered(self._name, call.type, call.body, outcome)
+        return super().reply(number, outcome)
 
     def _until(self, number: int) -> float | None:
         asked = self._asked.get(number)
@@ -84,7 +108,9 @@ class SimRouter(Router):
         process: Process,
         on_frame: Callable[[Peer, bytes, float], None],
         on_lost: Callable[[Peer, BorutaError], None],
+        promises: Promises,
     ) -> None:
+        self._promises = promises
         door = Door("tcp://10.0.0.1:7175", "", "", lambda _: None, insecure=True)
         super().__init__(process.loop, door, process.loop.time, on_frame, on_lost)
         self.network = network
@@ -143,7 +169,9 @@ class SimRouter(Router):
     def _welcome(self, wire: Wire) -> Peer:
         now, serial = self._clock(), next(self._serials)
         far = wire.far
-        conversation = _Conversation(now, defaults.PEER_GONE_S, self._look_at)
+        conversation = _Conversation(
+            now, defaults.PEER_GONE_S, self._look_at, wire.caller.name, self._promises
+        )
         # A file descriptor that cannot be: nothing is asked of the operating system.
         peer = Peer(
             serial, serial.to_bytes(5, "big"), wire.host, wire.caller, -serial,
@@ -202,14 +230,18 @@ class SimRouter(Router):
 class SimServer(Server):
     """The real server; its looks that would find nothing are left out."""
 
-    def __init__(self, front: Front, network: Network, process: Process) -> None:
+    def __init__(
+        self, front: Front, network: Network, process: Process, promises: Promises
+    ) -> None:
         super().__init__(
             front, bind="tcp://10.0.0.1:7175", public_key="", secret_key="",
             admit=lambda _: None, insecure=False, software="boruta simulated",
             board_networks=(), loop=process.loop, clock=process.loop.time,
         )
         self._process = process
-        router = self.router = SimRouter(network, process, self._on_frame, self._on_lost)
+        router = self.router = SimRouter(
+            network, process, self._on_frame, self._on_lost, promises
+        )
         router.look = self.look
         self._router = router
         self._greeter = Greeter(

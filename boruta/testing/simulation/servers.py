@@ -10,71 +10,21 @@ import pykka
 
 from actors.directory import Rules
 from actors.front import EngineFront
-from boruta.domain.errors import Busy, StoreUnavailable
+from boruta.domain.errors import Busy
 from boruta.domain.ports import Endpoint
-from boruta.domain.rows import Conflict, JobRow, Transaction
-from boruta.store.memory import MemoryStore
 from boruta.testing.simulation.engine import EngineDispatcher, SimSystem
 from boruta.testing.simulation.faults import Weather
 from boruta.testing.simulation.network import Network
 from boruta.testing.simulation.process import Process
+from boruta.testing.simulation.promises import Promises
 from boruta.testing.simulation.router import SimServer
+from boruta.testing.simulation.stores import SimStore, Watch
 from boruta.testing.simulation.world import World
 
 _BACK_OFF_S = 65.0
 _NOTICED_S = 2.0  # the server looks twice a second, and takes a gap of over a second for one
-_CLAIM_ROWS = 3  # request, worker and job
+_NOTICES_S = 2.0  # at most, until a server knows that its store is ill
 START = datetime(2030, 1, 1, tzinfo=UTC)
-Committed = Callable[[Transaction], None]
-
-
-class SimStore(MemoryStore):
-    """A store that may be kept over a restart, and tells of each commit.
-
-    `before` sees a transaction that was accepted, while the store still has the old rows. `refuses`
-    says whether a claim is refused: as if another server had the board's job already.
-    """
-
-    survives = True
-
-    def __init__(self, before: Committed, after: Committed, refuses: Callable[[], bool]) -> None:
-        super().__init__()
-        self.before, self.after, self.refuses = before, after, refuses
-
-    def commit(self, transaction: Transaction, by: str = "") -> Conflict | None:
-        """Applies all of it, or nothing and tells the first row that stood in the way."""
-        conflict = self.check(transaction)
-        if conflict is not None:
-            return conflict
-        if len(transaction) == _CLAIM_ROWS and self.refuses():
-            return Conflict(JobRow, 0, None)
-        self.before(transaction)
-        super().commit(transaction)
-        self.after(transaction)
-        return None
-
-
-class LifeStore:
-    """The store as one life of the server sees it: a dead one writes no more."""
-
-    def __init__(self, store: SimStore, process: Process) -> None:
-        self._process = process
-        self._store = store
-        self.survives = store.survives
-        self.name, self.deposed = store.name, store.deposed
-        for name in (
-            "next_request", "next_seq", "request", "job", "live_job", "worker", "by_token",
-            "requests", "page_of_requests", "workers",
-            # It writes at once, and is never unwell.
-            "when_written", "on_health", "position", "written", "unwell", "full",
-        ):
-            setattr(self, name, getattr(store, name))
-
-    def commit(self, transaction: Transaction, by: str = "") -> Conflict | None:
-        """Applies all of it, or nothing."""
-        if self._process.dead:
-            raise StoreUnavailable("this life of the server is over")
-        return self._store.commit(transaction)
 
 
 class SimAccess:
@@ -121,18 +71,21 @@ class ServerHost:
         up_since: when the server last began to run, or went on after a standstill.
         stood_until: the same, where the standstill was long enough to be noticed.
         started_at: when its process began.
+        ill: nothing is written to its disk.
         known_at_start: the boards that its store knew then.
     """
 
     process: Process
 
     def __init__(
-        self, world: World, network: Network, weather: Weather, rules: Rules,
-        before: Committed, after: Committed,
+        self, world: World, network: Network, weather: Weather, rules: Rules, watch: Watch,
+        promises: Promises,
     ) -> None:
         self.world, self.network, self.weather, self.rules = world, network, weather, rules
-        self._before, self._after = before, after
-        self.store = SimStore(before, after, self._refuses)
+        self._watch, self._promises = watch, promises
+        self.store = SimStore(world, watch, self._refuses)
+        self.ill = False
+        self._well_at = 0.0
         self.wall_off = 0.0
         self.lives = 0
         self.up_since = self.stood_until = self.started_at = 0.0
@@ -169,19 +122,22 @@ class ServerHost:
         """A new life of the server, on the store that is there; nothing if it lives."""
         if self.lives and not self.process.dead:
             return
+        if self.ill:  # it cannot read its store, and is started again and again until it can
+            self.world.later(1.0, self.start)
+            return
         self.lives += 1
         process = self.process = Process(
             self.world, f"server.{self.lives}", single=True
         )
         self.dispatcher = EngineDispatcher(self.world, process, self.wall, self.weather)
         self.access = SimAccess(self.weather, self._ports, process.loop.time)
-        store = LifeStore(self.store, process)
+        self.store.process = process
         self.system = SimSystem(
-            self.dispatcher, store, self.access,  # type: ignore[arg-type]
-            self._make_key, self.world.random.random, self.rules, f"life{self.lives}",
+            self.dispatcher, self.store, self.access, self._make_key,
+            self.world.random.random, self.rules, f"life{self.lives}",
         )
         self.front = EngineFront(self.system)
-        self.server = SimServer(self.front, self.network, process)
+        self.server = SimServer(self.front, self.network, process, self._promises)
         self.system.start()
         self.server.start()
         self.up_since = self.stood_until = self.started_at = self.world.now
@@ -198,11 +154,44 @@ class ServerHost:
                 pykka.ActorRegistry.unregister(actor.actor_ref)
         self.network.process_changed(process)
         self.access.close_all()
+        self.store = self.store.left()
+        self._watch.rolled_back()
 
     def lose_store(self) -> None:
         """The disk is gone; the next life starts from nothing."""
         self.stores += 1
-        self.store = SimStore(self._before, self._after, self._refuses)
+        self.store = SimStore(self.world, self._watch, self._refuses)
+
+    # --- its store
+    def fall_ill(self) -> bool:
+        """Nothing is written to the disk any more, which is noticed soon; False: nor was it."""
+        if self.ill or not self.runs:
+            return False
+        self.ill, store, process = True, self.store, self.process
+        store.stops_writing()
+
+        def noticed() -> None:
+            if store.ill:
+                store.fall_ill()
+
+        later = _NOTICES_S * self.world.random.random()
+        process.loop.call_later(later, noticed)
+        return True
+
+    def get_well(self) -> None:
+        """It is written to again."""
+        if not self.ill:
+            return
+        self.ill, self._well_at = False, self.world.now
+        store = self.store
+        store.writes_again()
+        if store.process is not None and not store.process.dead:
+            store.process.loop.call_soon(store.get_well)
+
+    @property
+    def well_since(self) -> float:
+        """Since when it runs, and writes what it decides."""
+        return self.world.now if self.ill else max(self.up_since, self._well_at)
 
     def freeze(self) -> None:
         """It stands still."""

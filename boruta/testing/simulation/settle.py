@@ -52,6 +52,7 @@ class Settle:
         farm.wants_out.clear()
         for cable in farm.network.cables.values():
             cable.set(True, True)
+        farm.server.get_well()
         if farm.server.process.dead:
             farm.server.start()
         farm.server.resume()
@@ -106,6 +107,8 @@ class Settle:
             "tunnels": len(server.access.opened) + len(server.access.reserved),
             "permits": len(directory.permits._held) + len(directory.permits._waiting),
             "unanswered": server.server.unanswered,
+            "commits that are not written": server.store.position - server.store.written,
+            "who waits for them": len(server.store._waiting) + len(directory.journal._waiting),
             "boards open to somebody": sum(one.inside is not None for one in farm.boards.values()),
         }
         found = [f"{count} {what}" for what, count in counts.items() if count]

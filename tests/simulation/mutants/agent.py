@@ -104,7 +104,7 @@ AGENT = (
                 "pass",
             ),
         ),
-        faults="doubled=0.5,admin_state=100",
+        faults="doubled=0.5,admin_state=200",
         seeds=10,
     ),
     Mutant(

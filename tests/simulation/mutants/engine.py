@@ -41,7 +41,7 @@ CLAIM = (
     Mutant(
         "a refused claim counts",
         "A1",
-        ("1 one holder", "0 no defect", "2 states", "3 nobody waits in vain"),
+        ("7 written first", "1 one holder", "0 no defect", "2 states", "3 nobody waits in vain"),
         (Edit(_ASSIGN, "if conflict is not None:", "if False:"),),
         faults="claim_refused=0.2",
     ),
@@ -81,7 +81,7 @@ CLAIM = (
     Mutant(
         "an id is given before its request is in the store",
         "A10, promise 2",
-        ("2 states",),
+        ("7 written first", "2 states"),
         (
             Edit(
                 "actors.api:RequestsApi._committed",
@@ -245,4 +245,71 @@ LETTERS = (
     ),
 )
 
-ENGINE = (*CLAIM, *TWINS, *EPOCHS, *END, *LETTERS)
+STORE = (
+    Mutant(
+        "an answer goes out before what it tells is written",
+        "A10, promise 2",
+        ("7 written first",),
+        (
+            Edit(
+                "actors.journal:Journal.is_written",
+                "self._touched.get(key, 0) <= self._store.written",
+                "True",
+            ),
+        ),
+    ),
+    Mutant(
+        "an order goes out before its claim is written",
+        "A1, A2",
+        ("7 written first",),
+        (Edit("actors.journal:Journal.after", "if position <= self._store.written:", "if True:"),),
+    ),
+    Mutant(
+        "a later end is told to the agent before it is written",
+        "A9",
+        ("7 written first",),
+        (Edit("actors.journal:Journal.after", "if and_of is not None:", "if False:"),),
+    ),
+    Mutant(
+        "boards are lent while the store is ill",
+        "A10",
+        ("7 written first",),
+        (
+            Edit(_ASSIGN, "self.directory.store.unwell is None", "True"),
+            Edit("actors.directory:Directory.holding", "self.store.unwell is not None", "False"),
+        ),
+        faults="store_ill=300",
+        busy=0.4,
+        hold_s=100.0,
+    ),
+    Mutant(
+        "jobs are prolonged while the store is ill",
+        "A10",
+        ("7 written first",),
+        (Edit("actors.api:RequestsApi.prolong_access", "self._check_store()", "pass"),),
+        faults="store_ill=60,storms=0.5",
+    ),
+    Mutant(
+        "requests are taken in while the store is ill",
+        "A10",
+        ("7 written first",),
+        (Edit("actors.api:RequestsApi.new_request", "self._check_store()", "pass"),),
+        faults="store_ill=60",
+    ),
+    Mutant(
+        "a holder stays as long as the store is ill",
+        "A10",
+        ("1 one holder",),
+        (
+            Edit(
+                "actors.worker_shell:WorkerShell._change",
+                "self._board.order_end(old, row.reason)",
+                "pass",
+            ),
+        ),
+        faults="store_ill=200",
+        seeds=4,
+    ),
+)
+
+ENGINE = (*CLAIM, *TWINS, *EPOCHS, *END, *LETTERS, *STORE)

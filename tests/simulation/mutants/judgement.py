@@ -64,6 +64,7 @@ TIME = (
                 "row.deadline",
             ),
         ),
+        seeds=4,
     ),
 )
 

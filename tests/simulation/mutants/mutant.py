@@ -104,7 +104,8 @@ def _compiled(edit: Edit, function: FunctionType, module: ModuleType) -> Functio
     text = "from __future__ import annotations\n" + lines + source
     space = dict(vars(module))
     exec(compile(text, inspect.getfile(function), "exec"), space)
-    made: FunctionType = inspect.unwrap(space[function.__name__])
+    found = space[function.__name__]
+    made: FunctionType = inspect.unwrap(found.fget if isinstance(found, property) else found)
     # With the module's own globals, so that it sees what others put there.
     mutant = FunctionType(made.__code__, vars(module), made.__name__, made.__defaults__)
     mutant.__kwdefaults__ = made.__kwdefaults__
