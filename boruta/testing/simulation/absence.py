@@ -40,6 +40,8 @@ class Absence:
         machine: Machine = board if lost_board and board else self._people[row.owner_name]
         ran = self._world.now - self._server.stood_until
         by_silence = not lost_board or "out of reach" in row.reason
+        if board is not None and board.uuid in self._server.lost_at_start:
+            by_silence = False  # an earlier life has judged the board, and died before the rest
         least = defaults.WORKER_GRACE_S if lost_board else defaults.CLIENT_LEASE_S
         if by_silence and ran < least - 1.0:
             self._broken(

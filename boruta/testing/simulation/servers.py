@@ -73,6 +73,7 @@ class ServerHost:
         started_at: when its process began.
         ill: nothing is written to its disk.
         known_at_start: the boards that its store knew then.
+        lost_at_start: those of them that were lost then.
     """
 
     process: Process
@@ -90,6 +91,7 @@ class ServerHost:
         self.lives = 0
         self.up_since = self.stood_until = self.started_at = 0.0
         self.known_at_start: frozenset[str] = frozenset()
+        self.lost_at_start: frozenset[str] = frozenset()
         self._keys = 0
         self._ports = itertools.cycle(range(10_000, 60_000))  # a stale one is noticed
         self.stores = 0
@@ -141,7 +143,9 @@ class ServerHost:
         self.system.start()
         self.server.start()
         self.up_since = self.stood_until = self.started_at = self.world.now
-        self.known_at_start = frozenset(row.uuid for row in self.store.workers())
+        boards = self.store.workers()
+        self.known_at_start = frozenset(row.uuid for row in boards)
+        self.lost_at_start = frozenset(row.uuid for row in boards if row.reason_code == "lost")
 
     def kill(self) -> None:
         """kill -9."""
