@@ -16,7 +16,7 @@ CHANCES |= {"turn_late"}
 
 def run(faults: Faults) -> Simulation:
     farm = Simulation(6, workers=3, faults=faults, load=LOAD)
-    farm.run(hours=2)
+    farm.run(hours=1)
     farm.settle()
     return farm
 
@@ -28,7 +28,7 @@ def calm() -> str:
 
 @pytest.mark.parametrize("name", [one.name for one in fields(Faults)])
 def test_a_fault_strikes_alone_and_is_counted(name: str, calm: str) -> None:
-    found = run(replace(Faults(), **{name: 0.1 if name in CHANCES else 40.0})).summary()
+    found = run(replace(Faults(), **{name: 0.15 if name in CHANCES else 80.0})).summary()
     assert set(found.faults) == {name}
     assert found.faults[name] > 0
     assert found.digest != calm

@@ -252,15 +252,19 @@ class SimSystem(System):
         matcher: Any = directory.matcher
         if matcher.actor_inbox.actor is None or matcher.actor_inbox.actor._asked:
             directory.tell_matcher(Sweep())
-        for uuid in tuple(directory.workers):
-            row = store.worker(uuid)
-            ref: Any = directory.workers[uuid]
+        known, requests = store.worker, store.request
+        odd: list[WorkerUUID] = []
+        ref: Any
+        for uuid, ref in directory.workers.items():
+            row = known(uuid)
             actor = ref.actor_inbox.actor
             if row is not None and actor is not None and actor._row is row:
                 if row.request_id is None:
                     continue
-                held = store.request(row.request_id)
+                held = requests(row.request_id)
                 if held is not None and held.state is ReqState.INPROGRESS:
                     continue
+            odd.append(uuid)
+        for uuid in odd:
             directory.tell_worker(uuid, Sweep())
         self._sweep_later()

@@ -13,6 +13,7 @@ from boruta.domain.types import ReqID, ReqState, WorkerState, WorkerUUID
 from boruta.testing.simulation.absence import Absence
 from boruta.testing.simulation.boards import Board
 from boruta.testing.simulation.doors import Doors
+from boruta.testing.simulation.engine import EngineDispatcher
 from boruta.testing.simulation.ledger import Job, Ledger
 from boruta.testing.simulation.lines import Machine
 from boruta.testing.simulation.promises import RULE, Promises
@@ -53,7 +54,8 @@ class Invariants:
     doors: Doors = field(init=False)
     absence: Absence = field(init=False)
     promises: Promises = field(init=False)
-    _seen: tuple[int, int] = (0, 0)
+    _turns: int = 0  # that were looked at
+    _of: EngineDispatcher | None = None  # whose they were
     _refusals: int = 0
     _stores: int = 0
     _latest: datetime = START
@@ -252,12 +254,10 @@ class Invariants:
     def quiet(self) -> None:
         """All that could happen at this moment has happened."""
         server = self.server
-        if not server.runs:
+        dispatcher = server.dispatcher
+        if (dispatcher.turns == self._turns and dispatcher is self._of) or not server.runs:
             return
-        seen = (server.lives, server.dispatcher.turns)
-        if seen == self._seen:
-            return
-        self._seen = seen
+        self._turns, self._of = dispatcher.turns, dispatcher
         if self.queue.jumped:
             self._date()
         for defect in server.process.loop.defects:
@@ -290,7 +290,7 @@ class Invariants:
 
     def look_again(self) -> None:
         """Looks at everything when this moment is over, whether something has moved or not."""
-        self._seen = (0, 0)
+        self._of = None
         if self.server.runs:
             for row, _ in self.queue.waiting.values():
                 self.absence.bound(row)

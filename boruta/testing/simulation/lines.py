@@ -165,7 +165,7 @@ class SimLifeline(Lifeline):
             BorutaError: why it came to nothing.
         """
         cable = self._machine.cable
-        if not cable.leads:
+        if not cable.dials():
             process: Process = cast(Any, self._loop).process
             await cable.way(process)
             raise Unreachable("nothing answers")

@@ -119,17 +119,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         """Virtual seconds."""
         return self.process.world.now
 
-    def get_debug(self) -> bool:
-        """Never."""
-        return False
-
-    def is_running(self) -> bool:
-        """As far as a callback can tell."""
-        return True
-
-    def is_closed(self) -> bool:
-        """Never."""
-        return False
+    # Asked for with each future, and so without a function of Python's. It never debugs, it runs as
+    # far as a callback can tell, it is never closed.
+    get_debug = False.__bool__
+    is_running = True.__bool__
+    is_closed = False.__bool__
 
     def call_soon(  # type: ignore[override]
         self,
@@ -138,8 +132,12 @@ class SimLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> Call:
         """Calls in a step to come, in order."""
-        made = Call(callback, args, self.process, context)
-        self.process.call(made)
+        process = self.process
+        made = Call(callback, args, process, context)
+        process.calls.append(made)
+        if not process.ready:
+            process.ready = True
+            process.world.make_ready(process)
         return made
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]  # there is one thread

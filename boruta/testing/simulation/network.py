@@ -44,6 +44,7 @@ class Cable:
         self.changed_at = 0.0
         self.wires: list[Wire] = []
         self._waiting: list[tuple[Process, SimFuture]] = []  # to dial
+        self._dialed: tuple[SimRouter, float] | None = None  # while that one stood still
 
     def set(self, up: bool, down: bool) -> None:
         """Cuts or mends it."""
@@ -60,6 +61,20 @@ class Cable:
         router = self.network.router
         return self.up and self.down and router is not None and not router.process.dead
 
+    def dials(self) -> bool:
+        """Whether to dial; to a server that stands still, once: it finds that when it goes on."""
+        router = self.network.router
+        if router is None or not self.leads:
+            return False
+        process = router.process
+        if not process.frozen:
+            return True
+        stands = (router, process.frozen_at)
+        if self._dialed == stands:
+            return False
+        self._dialed = stands
+        return True
+
     async def way(self, process: Process) -> None:
         """Waits until it leads somewhere: nobody dials in vain over and over."""
         found = process.loop.create_future()
@@ -68,7 +83,8 @@ class Cable:
 
     def call_again(self) -> None:
         """It was mended, or a server has started."""
-        if not self.leads:
+        router = self.network.router
+        if not self.leads or router is None or router.process.frozen:
             return
         waiting, self._waiting = self._waiting, []
         draw = self.network.world.random.random
@@ -276,6 +292,9 @@ class Network:
 
     def process_changed(self, process: Process) -> None:
         """A process was frozen, resumed or killed."""
+        if self.router is not None and self.router.process is process and process.runs:
+            for cable in self.cables.values():
+                cable.call_again()
         for cable in self.cables.values():
             for wire in tuple(cable.wires):
                 for end in (wire.near, wire.far):

@@ -24,6 +24,7 @@ class Process:
         dead: it was killed; what is left of it only unwinds, cut off from the rest of the world.
         frozen: it does nothing until it is resumed, as after SIGSTOP.
         calls: what its loop is to call.
+        ready: it is among those that have a step to do.
         single: a step is one call. Else it is all that there are: nobody sees more of a program
             than what it sends, and that arrives later.
     """
@@ -38,7 +39,7 @@ class Process:
         self.held: list[Runnable] = []  # ready, but frozen
         self._due: list[Timer] = []  # due, but frozen
         self.calls: deque[Call] = deque()
-        self._ready = False
+        self.ready = False
         self.loop = SimLoop(self)  # type: ignore[abstract]  # what it has not, nobody calls
         world.processes.append(self)
 
@@ -55,8 +56,8 @@ class Process:
     def call(self, what: Call) -> None:
         """Has it called in a step, in order."""
         self.calls.append(what)
-        if not self._ready:
-            self._ready = True
+        if not self.ready:
+            self.ready = True
             self.world.make_ready(self)
 
     def step(self) -> None:
@@ -74,7 +75,7 @@ class Process:
                 what = f"an exception in {call!r}"
                 self.loop.call_exception_handler({"message": what, "exception": error})
             if not calls:
-                self._ready = False
+                self.ready = False
                 return
         world.make_ready(self)
 

@@ -32,7 +32,8 @@ class Queue:
         self._changed = False
         self._beside: dict[tuple[ReqID, WorkerUUID], float] = {}
         self._parsed: dict[Capabilities, Requirements] = {}
-        self._fits: dict[tuple[Capabilities, Groups, Capabilities, Groups], bool] = {}
+        self._kinds: dict[tuple[Capabilities, Groups], int] = {}  # those that fit alike
+        self._fits: dict[tuple[int, int], bool] = {}
         self._up_since = 0.0
         self.jumped = False
 
@@ -81,11 +82,14 @@ class Queue:
 
     def fits(self, request: RequestRow, board: WorkerRow) -> bool:
         """Whether the board may serve the request."""
-        key = (request.caps, request.owner_groups, board.caps, board.groups)
+        key = self._kind(request.caps, request.owner_groups), self._kind(board.caps, board.groups)
         found = self._fits.get(key)
         if found is None:
             found = self._fits[key] = self._computed(request, board)
         return found
+
+    def _kind(self, caps: Capabilities, groups: Groups) -> int:
+        return self._kinds.setdefault((caps, groups), len(self._kinds))
 
     def _computed(self, request: RequestRow, board: WorkerRow) -> bool:
         if request.owner_groups and set(request.owner_groups).isdisjoint(board.groups):
@@ -149,9 +153,17 @@ class Queue:
 
     def _pair(self) -> None:
         self._changed = False
-        self._pairs = [
-            (req_id, uuid)
+        if not self.idle or not self.waiting:
+            self._pairs = []
+            return
+        boards = [
+            (uuid, board, self._kind(board.caps, board.groups))
             for uuid, board in self.idle.items()
-            for req_id, (row, _) in self.waiting.items()
-            if self.fits(row, board)
         ]
+        self._pairs, known = [], self._fits
+        for req_id, (row, _) in self.waiting.items():
+            kind = self._kind(row.caps, row.owner_groups)
+            for uuid, board, other in boards:
+                fits = known.get((kind, other))
+                if self.fits(row, board) if fits is None else fits:
+                    self._pairs.append((req_id, uuid))

@@ -72,6 +72,23 @@ class _Conversation(Conversation):
         return len(self._asked)
 
 
+class _Look:
+    """The moment at which something that was asked is due; mostly it is answered by then."""
+
+    __slots__ = ("_due", "_router")
+
+    def __init__(self, router: SimRouter, due: _Due) -> None:
+        self._router = router
+        self._due = due
+
+    @property
+    def off(self) -> bool:
+        return self._due() is None
+
+    def fire(self) -> None:
+        self._router.look_if(self._due)
+
+
 class _Outbound:
     """Frames to peers: there is always room."""
 
@@ -189,17 +206,20 @@ class SimRouter(Router):
         return peer
 
     def _look_at(self, when: float, due: _Due) -> None:
-        at = when + _TICK_S * self.network.world.random.random()
-        self.process.loop.call_at(at, self._look_if, due)
+        world = self.network.world
+        at = when + _TICK_S * world.random.random()
+        if not self.process.dead:
+            world.add(at, self.process, _Look(self, due))
 
-    def _look_if(self, due: _Due) -> None:
+    def look_if(self, due: _Due) -> None:
+        """Has the server look, if something is still due."""
         when = due()
         if when is None:
             return  # it was answered
         if when > self._clock():
             self._look_at(when, due)  # this process stood still meanwhile
         else:
-            self.look()
+            self.process.loop.call_soon(self.look)
 
     # --- the end of a connection
     def cut(self, peer: Peer, reason: str) -> None:
