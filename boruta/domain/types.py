@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final, NewType, Protocol, TypeAlias
 
 from boruta.domain.errors import CapsMissingUUID
+from boruta.domain.later import AtFirstLook
 
 ReqID: TypeAlias = int
 WorkerUUID: TypeAlias = str
@@ -183,6 +184,10 @@ class ReqInfo:
     prolongs_left: int = 0
     job: JobInfo | None = None
     queue: QueueInfo | None = None
+
+
+# In a list why a request waits is put into words when somebody looks.
+setattr(ReqInfo, "queue", AtFirstLook(ReqInfo.__dict__["queue"]))  # noqa: B010
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,15 @@ about_to_start     a fitting board is free and it is first: it starts at once
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from boruta.domain.later import Later
 from boruta.domain.quick import quick
 from boruta.domain.rows import RequestRow
-from boruta.domain.types import LO_PRIO, QueueInfo, ReqID, WorkerState, WorkerUUID
+from boruta.domain.types import LO_PRIO, QueueInfo, ReqID, ReqInfo, WorkerState, WorkerUUID
 
 PREPARE_TAKES_S: Final = 10.0  # a guess until it is measured; used where a board must be prepared
 HOLDERS_SHOWN: Final = 10  # more would not be read, and go over the wire with every row
@@ -100,7 +101,7 @@ class Standing:
         self, fitting: Sequence[Board], unmet: Sequence[str], judging: bool, now: datetime
     ) -> None:
         self.fitting = fitting
-        self.unmet = unmet
+        self.missing = f"no known board has {_listed(unmet)}" if unmet else ""
         self.judging = judging
         self.now = now
         coming = [board for board in fitting if board.free_in is not None]
@@ -112,24 +113,48 @@ class Standing:
         self.busy = _busy(self)
 
 
+class Reason(Later):
+    """Why the requests of one kind wait: put into words for each of them when somebody looks.
+
+    Args:
+        boards: how those stand that fit the kind.
+        typical_s: as for `why`.
+        places: the position of each request that stands in the queue.
+    """
+
+    __slots__ = ("_boards", "_places", "_typical_s")
+
+    def __init__(
+        self, boards: Standing, typical_s: float | None, places: Mapping[ReqID, int]
+    ) -> None:
+        self._boards = boards
+        self._typical_s = typical_s
+        self._places = places
+
+    def of(self, owner: RequestRow | ReqInfo) -> QueueInfo:
+        """Why this request waits."""
+        return why(owner, self._places.get(owner.id, 0), self._boards, self._typical_s)
+
+
 def why(
-    row: RequestRow, position: int, boards: Standing, typical_s: float | None = None
+    row: RequestRow | ReqInfo, position: int, boards: Standing, typical_s: float | None = None
 ) -> QueueInfo:
     """Why the request waits, in sentences that name the next step.
 
     Args:
-        row: the request; it waits.
+        row: the request; it waits, and all its times are known.
         position: its place in the queue, 0 if it does not stand there.
         boards: how those stand that fit it.
         typical_s: how long such requests hold a board, as measured; None: nobody knows yet.
     """
     place, now = position or 1, boards.now
-    if row.valid_after > max(now, row.created):
-        text = f"it is valid from {_clock(row.valid_after, now)} on and stands in no queue before"
-        ahead = (row.valid_after - now).total_seconds()
+    begins, created = row.valid_after, row.created
+    if begins is not None and begins > now and (created is None or begins > created):
+        text = f"it is valid from {_clock(begins, now)} on and stands in no queue before"
+        ahead = (begins - now).total_seconds()
         return QueueInfo(place, ahead if boards.fitting else None, text, "not_valid_yet")
     if not boards.fitting:
-        return _nobody(row, place, boards.unmet, boards.judging)
+        return _nobody(row, place, boards)
     slots = boards.slots
     if not slots:
         return _none_coming(place, boards.fitting)
@@ -154,16 +179,15 @@ def why(
     return _queue_info(place, estimate, text, code, boards.holders)
 
 
-def _nobody(row: RequestRow, place: int, unmet: Sequence[str], judging: bool) -> QueueInfo:
-    if not judging:
+def _nobody(row: RequestRow | ReqInfo, place: int, boards: Standing) -> QueueInfo:
+    if not boards.judging:
         text = "no board has registered yet; boruta workers shows those that do"
         return _queue_info(place, None, text, "no_workers")
-    if unmet:
-        text = f"no known board has {_listed(unmet)}"
-    elif not row.caps and not row.owner_groups:
-        text = "no board is known"
-    else:
-        text = "no known board has all of it at once"
+    text = boards.missing
+    if not text:
+        groups = row.owner_groups if isinstance(row, RequestRow) else row.owner.groups
+        wanted = row.caps or groups
+        text = "no known board has all of it at once" if wanted else "no board is known"
     text += f"; boruta workers shows what there is, boruta close {row.id} gives up"
     return _queue_info(place, None, text, "nobody_has_it")
 
