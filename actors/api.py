@@ -21,10 +21,10 @@ from actors.messages import (
     StopAcquiring,
     Update,
 )
-from actors.request_shell import describe
+from actors.request_shell import describe, out_of_reach
 from actors.runtime import Future
 from actors.system import System
-from boruta.domain import defaults, policy, request, requirements
+from boruta.domain import defaults, policy, request, requirements, showing
 from boruta.domain.errors import (
     BadRequest,
     BadTime,
@@ -36,7 +36,8 @@ from boruta.domain.errors import (
     TokenConflict,
     Unservable,
 )
-from boruta.domain.rows import Conflict, RequestRow, Write
+from boruta.domain.later import Later
+from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.slices import Sliced, chunks
 from boruta.domain.types import (
     NOBODY,
@@ -49,7 +50,6 @@ from boruta.domain.types import (
     Page,
     Priority,
     Prolonged,
-    QueueInfo,
     ReqID,
     ReqInfo,
     ReqState,
@@ -58,7 +58,6 @@ from boruta.domain.types import (
 )
 
 _TRIES = 100  # turns; a failed actor is back after one or two
-_DESCRIBED = 256  # rows between two looks at the clock
 
 
 class RequestsApi(Asking):
@@ -233,37 +232,26 @@ class RequestsApi(Asking):
         return await self._explained(rows), info
 
     async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
-        waits = await self._in_slices(_waiting(rows))
-        why = await self._why(waits) if waits else {}
-        return await self._in_slices(self._described(rows, why))
+        directory = self._directory
+        waits = await self._why(rows) if await self._in_slices(_some_wait(rows)) else None
+        return await self._in_slices(
+            showing.infos(rows, directory.store.job, directory.rules.limits, waits, self._said)
+        )
 
-    async def _why(self, waits: Sequence[RequestRow]) -> Mapping[ReqID, QueueInfo]:
+    async def _why(self, rows: Sequence[RequestRow]) -> Sequence[Later | None] | None:
         for _ in range(2):
             try:
-                found: Mapping[ReqID, QueueInfo] = await self._ask_matcher(ExplainWaiting(waits))
+                found: Sequence[Later | None] = await self._ask_matcher(ExplainWaiting(rows))
                 return found
             except ShuttingDown:
                 raise
             except Exception:  # whatever it failed at, it is logged there
                 await self._next_turn()  # it is started anew
-        return {}  # what is known of a request is told without it
+        return None  # what is known of a request is told without it
 
-    def _described(
-        self, rows: Sequence[RequestRow], why: Mapping[ReqID, QueueInfo]
-    ) -> Sliced[list[ReqInfo]]:
-        directory = self._directory
-        found = []
-        for number, row in enumerate(rows, 1):
-            if number % _DESCRIBED == 0:
-                yield
-            job = directory.store.job(row.id)
-            if row.id in why:
-                found.append(request.info(row, job, directory.rules.limits, why[row.id]))
-                continue
-            board = None if job is None else directory.presence.get(job.worker_uuid)
-            reachable = board is None or board.online
-            found.append(describe(row, job, directory, reachable=reachable))
-        return found
+    def _said(self, job: JobRow) -> str:
+        board = self._directory.presence.get(job.worker_uuid)
+        return "" if board is None or board.online else out_of_reach(job)
 
     async def acquire_worker(self, req_id: ReqID, timeout: float | None = None) -> AccessInfo:
         """Waits while the request waits, then tells how to reach its board."""
@@ -326,9 +314,9 @@ class RequestsApi(Asking):
         return row
 
 
-def _waiting(rows: Sequence[RequestRow]) -> Sliced[list[RequestRow]]:
-    found: list[RequestRow] = []
+def _some_wait(rows: Sequence[RequestRow]) -> Sliced[bool]:
     for chunk in chunks(rows):
-        found += [row for row in chunk if row.state is ReqState.WAIT]
+        if any(row.state is ReqState.WAIT for row in chunk):
+            return True
         yield
-    return found
+    return False

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from actors.directory import Directory
 from actors.runtime import Future
 from boruta.domain import waiting
+from boruta.domain.later import Later
 from boruta.domain.matching import Matching
+from boruta.domain.pools import Bucket, Place
 from boruta.domain.rows import RequestRow
-from boruta.domain.slices import Sliced
-from boruta.domain.types import Capabilities, Groups, QueueInfo, ReqID, WorkerUUID
+from boruta.domain.slices import Sliced, chunks
+from boruta.domain.types import Capabilities, Groups, ReqID, ReqState, WorkerUUID
 
-ROWS: Final = 64  # explained between two looks at the clock, less than 1 ms
+ROWS: Final = 1024  # looked at between two looks at the clock, less than 1 ms
 BOARDS: Final = 200  # looked at between two looks at the clock, likewise
+
+
+class _Kind(NamedTuple):
+    """Requests of the list that ask for the same."""
+
+    reason: waiting.Reason
+    places: list[Place]
 
 
 class Explaining:
     """One question, and what was found out so far.
 
-    A board is looked at once, and how boards stand is worked out once for all kinds of requests
-    that they fit. What changes between two slices may show in some of the answers only.
+    A board is looked at once, how boards stand is worked out once for all kinds of requests that
+    they fit, and places in the queue are counted for all rows together. What changes between two
+    slices may show in some of the answers only.
 
     Args:
-        rows: requests that wait.
-        reply: gets a map from id to QueueInfo.
+        rows: requests; those that wait are explained.
+        reply: gets a `Later` for each row, None where it does not wait.
     """
 
     def __init__(
@@ -36,11 +46,12 @@ class Explaining:
         self._directory = directory
         self._matching = matching
         self._reply = reply
-        self._found: dict[ReqID, QueueInfo] = {}
+        self._found: list[Later | None] = []
+        self._places: dict[ReqID, int] = {}
+        self._kinds: dict[object, _Kind] = {}
         self._boards: dict[WorkerUUID, waiting.Board | None] = {}
-        self._kinds: dict[object, tuple[waiting.Standing, float | None]] = {}
         self._holds: dict[tuple[Capabilities, Groups], float | None] = {}
-        self._standings: dict[tuple[WorkerUUID, ...], waiting.Standing] = {}
+        self._standings: dict[Hashable, waiting.Standing] = {}
         self._now = directory.dispatcher.utcnow()
         self._steps = self._all()
 
@@ -55,33 +66,46 @@ class Explaining:
         return True
 
     def _all(self) -> Iterator[None]:
-        kinds, found, matching = self._kinds, self._found, self._matching
-        for number, row in enumerate(self._rows, 1):
-            asked = (row.caps, row.owner_groups)
-            kind = matching.kind_of(row.id) or asked
-            known = kinds.get(kind)
-            if known is None:
-                boards = yield from self._judge(asked)
-                known = kinds[kind] = boards, self._typical(row)
-            found[row.id] = waiting.why(row, matching.queue_position(row.id), *known)
-            if number % ROWS == 0:
-                yield
+        find, found, kinds = self._matching.find, self._found, self._kinds
+        wanted: dict[Bucket, list[Place]] = {}
+        for chunk in chunks(self._rows, ROWS):
+            for row in chunk:
+                if row.state is not ReqState.WAIT:
+                    found.append(None)
+                    continue
+                request = find(row.id)
+                asked = (row.caps, row.owner_groups) if request is None else request.bucket
+                kind = kinds.get(asked)
+                if kind is None:
+                    standing = yield from self._judge(row.caps, row.owner_groups)
+                    reason = waiting.Reason(standing, self._typical(row), self._places)
+                    kind = kinds[asked] = _Kind(reason, [])
+                    if request is not None:
+                        wanted[request.bucket] = kind.places
+                found.append(kind.reason)
+                if request is not None:
+                    kind.places.append(request.place)
+            yield
+        self._places.update((yield from self._matching.count_places(wanted)))
 
-    def _judge(self, kind: tuple[Capabilities, Groups]) -> Sliced[waiting.Standing]:
+    def _judge(self, caps: Capabilities, groups: Groups) -> Sliced[waiting.Standing]:
         """How the boards stand that fit this kind."""
-        directory, known = self._directory, self._boards
-        uuids = tuple(self._matching.fitting_workers(*kind))
-        found = self._standings.get(uuids) if uuids else None
-        if found is None:
-            new = [uuid for uuid in uuids if uuid not in known]
-            for number, uuid in enumerate(new, 1):
-                known[uuid] = self._look(uuid)
-                if number % BOARDS == 0:
-                    yield
-            fitting = [board for uuid in uuids if (board := known[uuid]) is not None]
-            unmet = [] if fitting else self._matching.unmet(*kind)
-            found = waiting.Standing(fitting, unmet, directory.judging, self._now)
-            self._standings[uuids] = found
+        directory, matching, known = self._directory, self._matching, self._boards
+        fit = matching.fit_of(caps, groups)
+        found = self._standings.get(fit)
+        if found is not None:
+            return found
+        uuids = matching.fitting_workers(caps, groups) if fit else ()
+        new = [uuid for uuid in uuids if uuid not in known]
+        for number, uuid in enumerate(new, 1):
+            known[uuid] = self._look(uuid)
+            if number % BOARDS == 0:
+                yield
+        fitting = [board for uuid in uuids if (board := known[uuid]) is not None]
+        unmet = [] if fitting else matching.unmet(caps, groups)
+        found = waiting.Standing(fitting, unmet, directory.judging, self._now)
+        if fitting:
+            self._standings[fit] = found
             yield
         return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -13,7 +12,7 @@ from actors.directory import Directory
 from actors.inboxes import RequestMessage
 from actors.messages import Acquire, Due, Release, RequestLeft, RequestReady
 from actors.runtime import Future, TimerHandle
-from boruta.domain import defaults, request
+from boruta.domain import defaults, request, showing
 from boruta.domain.errors import ActionRefused, BorutaError, InternalLogicError
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.states import ReqEvent
@@ -213,9 +212,11 @@ def describe(
     row: RequestRow, job: JobRow | None, directory: Directory, *, reachable: bool = True
 ) -> ReqInfo:
     """The request as anyone may see it; says so if its board is out of reach."""
-    info = request.info(row, job, directory.rules.limits)
-    if row.state is ReqState.INPROGRESS and not reachable and job is not None:
-        return replace(
-            info, reason=f"its worker {job.worker_uuid} is out of reach; the job goes on"
-        )
-    return info
+    lost = job is not None and not reachable and row.state is ReqState.INPROGRESS
+    said = out_of_reach(job) if job is not None and lost else ""
+    return showing.info(row, job, directory.rules.limits, reason=said)
+
+
+def out_of_reach(job: JobRow) -> str:
+    """What is said of a running request whose board is not there."""
+    return f"its worker {job.worker_uuid} is out of reach; the job goes on"

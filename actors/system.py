@@ -21,7 +21,7 @@ from actors.request import RequestActor
 from actors.runtime import Dispatcher, TimerHandle
 from actors.sessions import Sessions
 from actors.worker import WorkerActor
-from boruta.domain import defaults, request
+from boruta.domain import defaults, request, showing
 from boruta.domain.errors import NotLeader
 from boruta.domain.ports import Access, Store
 from boruta.domain.rows import RequestRow, Write
@@ -222,7 +222,7 @@ class System:
             told = Release(row.id, job.board_epoch, row.reason_code, row.reason)
             directory.tell_worker(job.worker_uuid, told)
         limits = directory.rules.limits
-        directory.feed.request("ended", row.id, lambda: request.info(row, job, limits))
+        directory.feed.request("ended", row.id, lambda: showing.info(row, job, limits))
         directory.request_ended(row)
 
     def _restart_worker(self, uuid: WorkerUUID) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from boruta.domain.capindex import CapIndex
@@ -32,6 +32,7 @@ class Links:
         self._blocking: dict[Boards, None] = {}  # of the latter, those with idle workers
         self._firsts: list[tuple[Place, int, Bucket]] = []  # first requests of new buckets
         self.version = 0  # rises whenever a link, a bucket or boards come or go
+        self._boards_version = 0  # rises whenever boards come or go
 
     # --- buckets
     def bucket(self, caps: Capabilities, groups: Groups) -> Bucket:
@@ -82,6 +83,7 @@ class Links:
     def _add(self, boards: Boards) -> None:
         candidates = self._index.add_boards(boards)
         self.version += 1
+        self._boards_version += 1
         if candidates:
             boards.pending = True
             self._new_boards[boards] = candidates
@@ -95,6 +97,7 @@ class Links:
         self._index.remove_boards(boards)
         boards.die()
         self.version += 1
+        self._boards_version += 1
 
     def idle_changed(self, boards: Boards) -> None:
         """Boards have an idle worker now, or none any more."""
@@ -181,6 +184,12 @@ class Links:
             return bucket, []
         return bucket, [one for one in self._index.candidates(bucket) if bucket.fits(one)]
 
+    def fit_of(self, caps: Capabilities, groups: Groups) -> Hashable:
+        """What is equal where the same boards fit; falsy if none do."""
+        bucket, fitting = self.fitting(caps, groups)
+        boards = frozenset(fitting)
+        return (boards, bucket.refuses) if boards and bucket.refuses is not None else boards
+
     def rivals(self, bucket: Bucket) -> list[Bucket] | None:
         """The buckets, itself among them, that fit a board which this one fits.
 
@@ -212,7 +221,17 @@ class Links:
         return [rival for rival in found if isinstance(rival, Bucket)]
 
     def unmet(self, caps: Capabilities, groups: Groups) -> list[str]:
-        """What no boards have of it, as words of the command line."""
+        """What no boards have of it, as words of the command line; worked out once."""
+        bucket = self._buckets.get((caps, groups))
+        if bucket is None:
+            return self._find_unmet(caps, groups)
+        version, missing = bucket.unmet
+        if version != self._boards_version:
+            missing = self._find_unmet(caps, groups)
+            bucket.unmet = (self._boards_version, missing)
+        return missing
+
+    def _find_unmet(self, caps: Capabilities, groups: Groups) -> list[str]:
         missing = [
             part.word
             for part in parse_caps(caps, lenient=True).parts

@@ -21,12 +21,14 @@ walked instead of workers, which costs a look at each bucket that has requests.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from boruta.domain.links import Links
-from boruta.domain.pools import Boards, Bucket, Node
+from boruta.domain.places import count_places
+from boruta.domain.pools import Boards, Bucket, Node, Place
+from boruta.domain.slices import Sliced
 from boruta.domain.types import Capabilities, Groups, Priority, ReqID, WorkerUUID
 from boruta.domain.walk import PROBES, Pair, Request, Walk, Worker
 
@@ -41,6 +43,9 @@ class Matching:
     def __init__(self) -> None:
         self._walk = Walk()
         self._requests, self._workers = self._walk.requests, self._walk.workers
+        # The request with this id, None if it is not known here. All that ask for the same share a
+        # bucket.
+        self.find: Callable[[ReqID], Request | None] = self._requests.get
         self._links = Links(self._linked)
         self._empty: dict[Bucket, None] = {}  # buckets without a request, the oldest first
 
@@ -253,10 +258,9 @@ class Matching:
             return 1 + self._walk.queue.rank(request.place)
         return 1 + sum(bucket.queue.rank(request.place) for bucket in rivals)
 
-    def kind_of(self, req_id: ReqID) -> object | None:
-        """What all requests have in common that ask for the same; None for an unknown request."""
-        request = self._requests.get(req_id)
-        return None if request is None else request.bucket
+    def count_places(self, wanted: Mapping[Bucket, Sequence[Place]]) -> Sliced[dict[ReqID, int]]:
+        """The same of many requests, of which `find` told the buckets and places; in slices."""
+        return count_places(wanted, self._walk.queue, self._links.rivals)
 
     def servable(self, caps: Capabilities, groups: Groups) -> bool:
         """Whether a known worker could ever serve it."""
@@ -272,6 +276,10 @@ class Matching:
             if not bucket.pending and not self.servable(bucket.caps, bucket.groups):
                 found.extend(place[2] for place in bucket.queue)
         return found
+
+    def fit_of(self, caps: Capabilities, groups: Groups) -> Hashable:
+        """What is equal for those whom the same known workers could serve; falsy if none could."""
+        return self._links.fit_of(caps, groups)
 
     def fitting_workers(self, caps: Capabilities, groups: Groups) -> list[WorkerUUID]:
         """The known workers that could serve it, idle or not, by UUID."""

@@ -42,6 +42,13 @@ class OrderedKeys(Generic[K]):
         for block in self._blocks:
             yield from block
 
+    def keys(self) -> list[K]:
+        """A copy of all of them, in order."""
+        found: list[K] = []
+        for block in self._blocks:
+            found += block
+        return found
+
     def first(self) -> K | None:
         """The lowest key, if there is one."""
         return self._blocks[0][0] if self._blocks else None

@@ -118,6 +118,7 @@ class Bucket(Node):
         "refuses",
         "rivals",
         "size",
+        "unmet",
         "wanted",
     )
 
@@ -142,6 +143,7 @@ class Bucket(Node):
         self.queue: OrderedKeys[Place] = OrderedKeys()
         self.size = 0  # requests, also those that are offered to a board just now
         self.rivals: tuple[int, list[Bucket] | None] = (-1, None)  # see Links.rivals
+        self.unmet: tuple[int, list[str]] = (-1, [])  # see Links.unmet
 
     def best_for(self, other: Node) -> Place | None:
         """The first request."""

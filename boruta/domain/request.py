@@ -9,28 +9,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Final
 
 from boruta.domain import defaults
 from boruta.domain.commands import KeptJob
 from boruta.domain.errors import ActionRefused, ProlongLimit, WorkerNotAssigned
-from boruta.domain.quick import quick
 from boruta.domain.rows import JobRow, ProlongedBy, RequestRow, WorkerRow
 from boruta.domain.states import ReqEvent, request_after
 from boruta.domain.types import (
     AccessInfo,
     Capabilities,
-    JobInfo,
     Prolonged,
-    QueueInfo,
-    ReqInfo,
     ReqState,
-    UserInfo,
 )
-
-_req_info: Final = quick(ReqInfo)
-_owner: Final = lru_cache(maxsize=1000)(UserInfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,30 +269,4 @@ def access(job: JobRow, host: str) -> AccessInfo:
         key=job.key,
         host_keys=job.host_keys,
         expires=job.ends_at,
-    )
-
-
-def info(
-    row: RequestRow, job: JobRow | None, limits: Limits, queue: QueueInfo | None = None
-) -> ReqInfo:
-    """The request as anyone may see it."""
-    return _req_info(
-        id=row.id,
-        priority=row.priority,
-        owner=_owner(row.owner_name, row.owner_groups),
-        note=row.note,
-        caps=row.caps,
-        valid_after=row.valid_after,
-        deadline=row.deadline,
-        job_timeout_s=row.job_timeout_s,
-        bound=row.bound,
-        state=row.state,
-        reason=row.reason,
-        reason_code=row.reason_code,
-        created=row.created,
-        started=row.started,
-        ended=row.ended,
-        prolongs_left=prolongs_left(job, limits),
-        job=None if job is None else JobInfo(job.worker_uuid, job.ends_at, job.board_epoch),
-        queue=queue if row.state is ReqState.WAIT else None,
     )

@@ -336,7 +336,7 @@ def test_long_lists_give_way_to_others_and_come_whole(
     boards = [farm.board(f"b{number}") for number in range(20)]
     ids = [farm.new({"arch": f"kind{number}"}) for number in range(20)]
     monkeypatch.setattr("actors.asking.SLICE_S", -1.0)  # each turn has time for one slice
-    monkeypatch.setattr("actors.api._DESCRIBED", 2)
+    monkeypatch.setattr("boruta.domain.showing._A_SLICE", 2)
     monkeypatch.setattr("actors.workers_api._DESCRIBED", 2)
     turns = 0
 

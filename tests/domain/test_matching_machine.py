@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from boruta.domain import matching, walk
+from boruta.domain import matching, places, walk
 from boruta.domain.matching import Matching
-from boruta.domain.pools import Node
+from boruta.domain.pools import Bucket, Node, Place
+from boruta.domain.slices import whole
 from boruta.domain.types import Capabilities
 from tests.domain.scan import Scan, Waiting
 
@@ -155,9 +157,22 @@ class MatchingMachine(RuleBasedStateMachine):
         while self.index.advance(100):
             pass
         assert self.index.queue_position(id_) == self.scan.position(id_)
+        found = {one: self.index.find(one) for one in self.scan.requests}
+        wanted: dict[Bucket, list[Place]] = {}
+        for known in found.values():
+            assert known is not None
+            wanted.setdefault(known.bucket, []).append(known.place)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(places, "_RANK", data.draw(st.sampled_from([0, 1000])))  # both ways
+            positions = whole(self.index.count_places(wanted))
+        assert positions == {one: self.scan.position(one) for one in self.scan.requests}
+        fit = self.index.fit_of(*asked)
+        assert fit or not fitting
         for one, other in self.scan.requests.items():
             alike = (other.caps, other.groups) == asked
-            assert (self.index.kind_of(one) is self.index.kind_of(id_)) == alike
+            assert (found[one].bucket is found[id_].bucket) == alike  # type: ignore[union-attr]
+            if fit and self.index.fit_of(other.caps, other.groups) == fit:
+                assert self.scan.fitting(other) == fitting
         never = [one for one, waiting in self.scan.queue() if not self.scan.fitting(waiting)]
         assert sorted(self.index.unservable()) == sorted(never)
 
