@@ -36,7 +36,6 @@ from boruta.domain.errors import (
     TokenConflict,
     Unservable,
 )
-from boruta.domain.later import Later
 from boruta.domain.rows import Conflict, JobRow, RequestRow, Write
 from boruta.domain.slices import Sliced, chunks
 from boruta.domain.types import (
@@ -238,10 +237,10 @@ class RequestsApi(Asking):
             showing.infos(rows, directory.store.job, directory.rules.limits, waits, self._said)
         )
 
-    async def _why(self, rows: Sequence[RequestRow]) -> Sequence[Later | None] | None:
+    async def _why(self, rows: Sequence[RequestRow]) -> showing.Waits:
         for _ in range(2):
             try:
-                found: Sequence[Later | None] = await self._ask_matcher(ExplainWaiting(rows))
+                found: showing.Waits = await self._ask_matcher(ExplainWaiting(rows))
                 return found
             except ShuttingDown:
                 raise

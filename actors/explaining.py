@@ -13,11 +13,15 @@ from boruta.domain.later import Later
 from boruta.domain.matching import Matching
 from boruta.domain.pools import Bucket, Place
 from boruta.domain.rows import RequestRow
+from boruta.domain.showing import Waits
 from boruta.domain.slices import Sliced, chunks
+from boruta.domain.snapshot import Asked, Seen, Snapshot
 from boruta.domain.types import Capabilities, Groups, ReqID, ReqState, WorkerUUID
 
 ROWS: Final = 1024  # looked at between two looks at the clock, less than 1 ms
 BOARDS: Final = 200  # looked at between two looks at the clock, likewise
+MANY: Final = 2_000  # rows; with more, and at least this part of the queue, it is copied
+PART: Final = 16
 
 
 class _Kind(NamedTuple):
@@ -36,7 +40,8 @@ class Explaining:
 
     Args:
         rows: requests; those that wait are explained.
-        reply: gets a `Later` for each row, None where it does not wait.
+        reply: gets a `Later` for each row, None where it does not wait; a `Snapshot` if they are
+            many and most of what waits.
     """
 
     def __init__(
@@ -46,14 +51,14 @@ class Explaining:
         self._directory = directory
         self._matching = matching
         self._reply = reply
-        self._found: list[Later | None] = []
+        self._found: Waits = None
         self._places: dict[ReqID, int] = {}
-        self._kinds: dict[object, _Kind] = {}
         self._boards: dict[WorkerUUID, waiting.Board | None] = {}
         self._holds: dict[tuple[Capabilities, Groups], float | None] = {}
         self._standings: dict[Hashable, waiting.Standing] = {}
         self._now = directory.dispatcher.utcnow()
-        self._steps = self._all()
+        many = len(rows) > MANY and len(rows) * PART > matching.length
+        self._steps = self._of_all() if many else self._of_each()
 
     def go_on(self, seconds: float) -> bool:
         """Works on for so long; whether all is answered."""
@@ -65,8 +70,43 @@ class Explaining:
         self._reply.answer(self._found)
         return True
 
-    def _all(self) -> Iterator[None]:
-        find, found, kinds = self._matching.find, self._found, self._kinds
+    def _of_all(self) -> Iterator[None]:
+        """By all kinds of requests that there are, and a copy of the queues for each."""
+        matching, kinds, strangers = self._matching, dict[Asked, Seen](), set[ReqID]()
+        self._found = Snapshot(kinds, strangers)
+        copies: dict[object, list[Place]] = {}
+        yield from self._see(kinds, copies)
+        for chunk in chunks(self._rows, ROWS):
+            for row in [row for row in chunk if row.id not in matching]:
+                if row.state is ReqState.WAIT:
+                    strangers.add(row.id)
+                    asked = (row.caps, row.owner_groups)
+                    if asked not in kinds:
+                        standing = yield from self._judge(*asked)
+                        kinds[asked] = (standing, self._typical(*asked), ())
+            yield
+        yield from self._see(kinds, copies)  # some may have come meanwhile
+
+    def _see(self, kinds: dict[Asked, Seen], copies: dict[object, list[Place]]) -> Iterator[None]:
+        matching = self._matching
+        for bucket in matching.kinds():
+            asked = (bucket.caps, bucket.groups)
+            if asked in kinds:
+                continue
+            queues = []
+            for queue in matching.queues_of(bucket):
+                copy = copies.get(queue)
+                if copy is None:
+                    copy = copies[queue] = queue.keys()
+                queues.append(copy)
+            kinds[asked] = ((yield from self._judge(*asked)), self._typical(*asked), queues)
+            yield
+
+    def _of_each(self) -> Iterator[None]:
+        """By what each row asks for."""
+        find, kinds = self._matching.find, dict[object, _Kind]()
+        found: list[Later | None] = []
+        self._found = found
         wanted: dict[Bucket, list[Place]] = {}
         for chunk in chunks(self._rows, ROWS):
             for row in chunk:
@@ -78,7 +118,8 @@ class Explaining:
                 kind = kinds.get(asked)
                 if kind is None:
                     standing = yield from self._judge(row.caps, row.owner_groups)
-                    reason = waiting.Reason(standing, self._typical(row), self._places)
+                    typical_s = self._typical(row.caps, row.owner_groups)
+                    reason = waiting.Reason(standing, typical_s, self._places)
                     kind = kinds[asked] = _Kind(reason, [])
                     if request is not None:
                         wanted[request.bucket] = kind.places
@@ -109,9 +150,9 @@ class Explaining:
             yield
         return found
 
-    def _typical(self, row: RequestRow) -> float | None:
-        """How long requests like this one hold a board."""
-        kind = (row.caps, row.owner_groups)
+    def _typical(self, caps: Capabilities, groups: Groups) -> float | None:
+        """How long requests like this hold a board."""
+        kind = (caps, groups)
         if kind not in self._holds:
             self._holds[kind] = self._directory.holds.typical(kind)
         return self._holds[kind]
@@ -124,7 +165,7 @@ class Explaining:
         there = self._directory.presence.get(uuid)
         held = None if row.request_id is None else store.request(row.request_id)
         job = None if held is None else store.job(held.id)
-        typical_s = None if held is None else self._typical(held)
+        typical_s = None if held is None else self._typical(held.caps, held.owner_groups)
         likely_end = None
         if job is not None and typical_s is not None:
             likely_end = job.started + timedelta(seconds=typical_s)

@@ -189,7 +189,7 @@ class AssignRefused:
 
 @dataclass(frozen=True, slots=True)
 class ExplainWaiting(Question):
-    """Answer with a `Later` for each, None for one that does not wait; after some turns."""
+    """Answer with `showing.Waits`, after some turns if there are many."""
 
     requests: Sequence[RequestRow]
 

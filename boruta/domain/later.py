@@ -15,6 +15,10 @@ class Later:
 
     __slots__ = ()
 
+    def told_of(self, row: Any) -> Later:
+        """What takes its place once the row is known from which all other fields come."""
+        return self
+
     def of(self, owner: Any) -> Any:
         """The value of `owner`'s field."""
         raise NotImplementedError
@@ -28,13 +32,13 @@ class AtFirstLook:
     """
 
     def __init__(self, slot: Any) -> None:
-        self._get: Callable[..., Any] = slot.__get__
+        self.seen: Callable[..., Any] = slot.__get__  # what stands in it, without a look
         self._set: Callable[[Any, Any], None] = slot.__set__
 
     def __get__(self, owner: Any, kind: type[Any] | None = None) -> Any:
         if owner is None:
             return self
-        found = self._get(owner)
+        found = self.seen(owner)
         if isinstance(found, Later):
             found = found.of(owner)
             self._set(owner, found)

@@ -50,6 +50,10 @@ class Links:
                 self._new_buckets[bucket] = candidates
         return bucket
 
+    def buckets(self) -> list[Bucket]:
+        """All of them."""
+        return list(self._buckets.values())
+
     def drop_bucket(self, bucket: Bucket) -> None:
         """Forgets a bucket."""
         del self._buckets[bucket.caps, bucket.groups]

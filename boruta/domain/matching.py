@@ -26,6 +26,7 @@ from itertools import islice
 from typing import Final
 
 from boruta.domain.links import Links
+from boruta.domain.ordered import OrderedKeys
 from boruta.domain.places import count_places
 from boruta.domain.pools import Boards, Bucket, Node, Place
 from boruta.domain.slices import Sliced
@@ -253,10 +254,7 @@ class Matching:
         request = self._requests.get(req_id)
         if request is None:
             return 0
-        rivals = self._links.rivals(request.bucket)
-        if rivals is None:
-            return 1 + self._walk.queue.rank(request.place)
-        return 1 + sum(bucket.queue.rank(request.place) for bucket in rivals)
+        return 1 + sum([queue.rank(request.place) for queue in self.queues_of(request.bucket)])
 
     def count_places(self, wanted: Mapping[Bucket, Sequence[Place]]) -> Sliced[dict[ReqID, int]]:
         """The same of many requests, of which `find` told the buckets and places; in slices."""
@@ -277,6 +275,24 @@ class Matching:
                 found.extend(place[2] for place in bucket.queue)
         return found
 
+    def __contains__(self, req_id: object) -> bool:
+        """Whether the request is known here."""
+        return req_id in self._requests
+
+    @property
+    def length(self) -> int:
+        """How many requests are ready."""
+        return len(self._walk.queue)
+
+    def kinds(self) -> list[Bucket]:
+        """A bucket for all that is asked for."""
+        return self._links.buckets()
+
+    def queues_of(self, bucket: Bucket) -> list[OrderedKeys[Place]]:
+        """Where those stand that compete with the requests of a bucket; see `queue_position`."""
+        rivals = self._links.rivals(bucket)
+        return [self._walk.queue] if rivals is None else [one.queue for one in rivals]
+
     def fit_of(self, caps: Capabilities, groups: Groups) -> Hashable:
         """What is equal for those whom the same known workers could serve; falsy if none could."""
         return self._links.fit_of(caps, groups)
@@ -284,7 +300,11 @@ class Matching:
     def fitting_workers(self, caps: Capabilities, groups: Groups) -> list[WorkerUUID]:
         """The known workers that could serve it, idle or not, by UUID."""
         bucket, fitting = self._links.fitting(caps, groups)
-        return sorted(uuid for boards in fitting for uuid in boards.workers if bucket.takes(uuid))
+        uuids = [uuid for boards in fitting for uuid in boards.workers]
+        if bucket.refuses is not None:
+            uuids = [uuid for uuid in uuids if bucket.takes(uuid)]
+        uuids.sort()
+        return uuids
 
     def unmet(self, caps: Capabilities, groups: Groups) -> list[str]:
         """What no known worker has of it, as words of the command line; groups too."""

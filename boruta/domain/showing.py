@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import repeat
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from boruta.domain.later import Later
 from boruta.domain.quick import quick
 from boruta.domain.request import Limits, prolongs_left
 from boruta.domain.rows import JobRow, RequestRow
 from boruta.domain.slices import Sliced, chunks
+from boruta.domain.snapshot import Snapshot
 from boruta.domain.types import JobInfo, QueueInfo, ReqID, ReqInfo, ReqState, UserInfo
+
+# Why the requests of a list wait: for each row, of all at once, or not known.
+Waits: TypeAlias = Snapshot | Sequence[Later | None] | None
 
 _A_SLICE: Final = 512  # rows that are shown in one slice, less than 1 ms
 _new: Final[Callable[[Any], Any]] = object.__new__
@@ -45,7 +49,7 @@ def info(
         one.reason, one.reason_code, one.started, one.ended,
     ) = row  # fmt: skip
     one.owner = _owner(name, groups)
-    one.queue = queue if one.state is ReqState.WAIT else None
+    one.queue = queue if row.state is ReqState.WAIT else None
     if job is None:
         one.job, one.prolongs_left = None, limits.prolongs
     else:
@@ -58,11 +62,46 @@ def info(
     return found
 
 
+class _Listed(ReqInfo):
+    """A request of a long list, which waits and nobody has looked at: the row stands for its id.
+
+    At the first look, whatever at, it becomes a `ReqInfo`; most of a long list never do. Threads
+    that look at the same moment set the same values: the id comes last, then the class.
+    """
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        row = _get_id(self)
+        if type(row) is RequestRow:
+            for put, at in _COPIED:
+                put(self, row[at])
+            _put_owner(self, _owner(row.owner_name, row.owner_groups))
+            queue = _queue.seen(self)
+            if isinstance(queue, Later):
+                _queue.__set__(self, queue.told_of(row))
+            _put_id(self, row.id)
+            object.__setattr__(self, "__class__", ReqInfo)
+        return ReqInfo if name == "__class__" else object.__getattribute__(self, name)
+
+
+_slots: Final = ReqInfo.__dict__
+_queue: Final = _slots["queue"]
+_get_id: Final = _slots["id"].__get__
+_put_id: Final = _slots["id"].__set__
+_put_owner: Final = _slots["owner"].__set__
+_COPIED: Final = tuple(
+    (_slots[name].__set__, at)
+    for at, name in enumerate(RequestRow._fields)
+    if name in _slots and name != "id"
+)
+
+
 def infos(
     rows: Sequence[RequestRow],
     job_of: Callable[[ReqID], JobRow | None],
     limits: Limits,
-    waits: Sequence[Later | None] | None,
+    waits: Waits,
     said: Callable[[JobRow], str],
 ) -> Sliced[list[ReqInfo]]:
     """The requests of a list, in slices.
@@ -71,17 +110,26 @@ def infos(
         rows: of the list.
         job_of: finds the job of a request.
         limits: what each may take.
-        waits: why each waits; None if that is not known of any.
+        waits: why they wait.
         said: what is to be said of a running job, "" if nothing is.
     """
     found: list[ReqInfo] = []
-    first = 0
+    first, prolongs = 0, limits.prolongs
+    whole, each = (waits, None) if isinstance(waits, Snapshot) else (None, waits)
     for chunk in chunks(rows, _A_SLICE):
-        reasons = repeat(None) if waits is None else waits[first : first + len(chunk)]
+        reasons: Iterable[Later | None] = repeat(None)
+        if each is not None:
+            reasons = each[first : first + len(chunk)]
         first += len(chunk)
         for row, why in zip(chunk, reasons, strict=False):
             if row.state is ReqState.WAIT:
-                found.append(info(row, None, limits, why))
+                if whole is not None:
+                    one = _new(_Open)
+                    one.id, one.job, one.prolongs_left, one.queue = row, None, prolongs, whole
+                    one.__class__ = _Listed
+                    found.append(one)
+                else:
+                    found.append(info(row, None, limits, why))
                 continue
             job = job_of(row.id)
             told = ""

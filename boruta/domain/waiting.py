@@ -20,6 +20,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -39,6 +40,7 @@ class Board(NamedTuple):
     """What those who wait need to know of a board; looked up once for all kinds of requests.
 
     `free_in` is when it can be had, None if nobody can say; `owner` holds it until `ends_at`.
+    `turn` sorts those that are held by when they come back.
     """
 
     worker_uuid: WorkerUUID
@@ -49,6 +51,7 @@ class Board(NamedTuple):
     owner: str | None
     ends_at: datetime | None
     free_in: float | None
+    turn: tuple[str, WorkerUUID] | None
 
 
 def look(
@@ -84,7 +87,9 @@ def look(
             likely = likely_end is not None and now < likely_end < ends_at
             end = (likely_end if likely else ends_at) or ends_at
             free_in += max(0.0, (end - now).total_seconds())
-    return Board(uuid, state, reason, online, request, owner, ends_at, free_in)
+    held = state is WorkerState.RUN and owner is not None
+    turn = (str(ends_at), uuid) if held else None
+    return Board(uuid, state, reason, online, request, owner, ends_at, free_in, turn)
 
 
 class Standing:
@@ -104,13 +109,31 @@ class Standing:
         self.missing = f"no known board has {_listed(unmet)}" if unmet else ""
         self.judging = judging
         self.now = now
+        self.slots: list[float] = []
+        if not fitting:
+            return
         coming = [board for board in fitting if board.free_in is not None]
-        self.slots = sorted(board.free_in or 0.0 for board in coming)
-        self.free = sum(board.state is WorkerState.IDLE for board in coming)
-        self.running = sum(board.state is WorkerState.RUN for board in coming)
+        states = [board.state for board in coming]
+        self.slots = sorted([board.free_in or 0.0 for board in coming])
+        self.free = states.count(WorkerState.IDLE)
+        self.running = states.count(WorkerState.RUN)
         self.also = _also(fitting) if coming else ""
-        self.holders = _holders(coming, now)
         self.busy = _busy(self)
+        held = [(board.turn, board) for board in coming if board.turn is not None]
+        self._held = len(held)
+        self._first_back = heapq.nsmallest(HOLDERS_SHOWN, held, key=itemgetter(0))
+
+    @cached_property
+    def holders(self) -> tuple[str, ...]:
+        """Who holds the fitting boards, those that end first first."""
+        shown = []
+        for _, board in self._first_back:
+            until = "" if board.ends_at is None else f" until {_clock(board.ends_at, self.now)}"
+            holder = board.owner or "somebody"
+            shown.append(f"{board.request} by {holder} on {board.worker_uuid}{until}")
+        if self._held > HOLDERS_SHOWN:
+            shown.append(f"and {self._held - HOLDERS_SHOWN} more")
+        return tuple(shown)
 
 
 class Reason(Later):
@@ -238,22 +261,6 @@ def _also(fitting: Sequence[Board]) -> str:
     if out:
         text += f"; out of service: {_names(out)} (boruta worker enable {out[0].worker_uuid})"
     return text
-
-
-def _holders(coming: Sequence[Board], now: datetime) -> tuple[str, ...]:
-    """Who holds the fitting boards, those that end first first."""
-    found = [
-        (str(board.ends_at), board.worker_uuid, board)
-        for board in coming
-        if board.state is WorkerState.RUN and board.owner is not None
-    ]
-    shown = []
-    for _, uuid, board in heapq.nsmallest(HOLDERS_SHOWN, found, key=itemgetter(0, 1)):
-        until = f" until {_clock(board.ends_at, now)}" if board.ends_at is not None else ""
-        shown.append(f"{board.request} by {board.owner or 'somebody'} on {uuid}{until}")
-    if len(found) > HOLDERS_SHOWN:
-        shown.append(f"and {len(found) - HOLDERS_SHOWN} more")
-    return tuple(shown)
 
 
 def _names(boards: Sequence[Board], most: int = 3) -> str:

@@ -330,6 +330,31 @@ def test_a_long_list_is_explained_in_several_turns_and_comes_whole(
     assert all(info.queue is not None and info.queue.why for info in infos)
 
 
+@pytest.mark.parametrize("rivals", [0, 64])
+def test_a_list_of_most_of_the_queue_says_the_same_as_one_of_a_few(
+    farm: SimFarm, monkeypatch: pytest.MonkeyPatch, rivals: int
+) -> None:
+    monkeypatch.setattr("boruta.domain.links.RIVALS", rivals)
+    farm.board("b1", arch="arm", slot="1")
+    farm.board("b2", arch="arm", slot="2")
+    wanted = [{"arch": "arm"}, {"slot": "1"}, {"UUID": "!=b1"}, {"UUID": "b2"}, {"arch": "other"}]
+    for number in range(20):
+        farm.new(wanted[number % 5], 1 + number % 3)
+    farm.new(wanted[0], valid_after=farm.sim.utcnow() + timedelta(hours=1))
+    farm.new({"arch": "later"}, valid_after=farm.sim.utcnow() + timedelta(hours=1))
+    requests = farm.front.requests(ALICE)
+    few, _ = farm.call(requests.list_requests())
+    assert {one.state for one in few} == {ReqState.WAIT, ReqState.INPROGRESS}
+    monkeypatch.setattr("actors.explaining.MANY", 0)
+    monkeypatch.setattr("actors.explaining.PART", 1000)
+    most, _ = farm.call(requests.list_requests())
+    assert type(most[-1]) is not ReqInfo  # nobody has looked at it
+    farm.advance(3)
+    for req_id in range(3, 10):
+        farm.close(req_id)
+    assert most == few
+
+
 def test_long_lists_give_way_to_others_and_come_whole(
     farm: SimFarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
