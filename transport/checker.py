@@ -103,7 +103,10 @@ def text(most: int, least: int = 0) -> Check:
             raise _wrong(path, "text", value)
         size = len(value)
         # Most texts are ASCII, and known by it to be: only others are encoded.
-        if not value.isascii():
+        if value.isascii():
+            if least <= size <= most:
+                return value
+        else:
             try:
                 size = len(value.encode())
             except UnicodeEncodeError:
@@ -239,22 +242,23 @@ def map_of(key: Check, item: Check, most: int) -> Check:
 
 def record(**fields: Check | Optional) -> Check:
     """A map with these fields. Others are ignored and do not come out."""
-    needed = [(name, field) for name, field in fields.items() if not isinstance(field, Optional)]
-    others = [(name, field.check) for name, field in fields.items() if isinstance(field, Optional)]
+    needed = frozenset(name for name, field in fields.items() if not isinstance(field, Optional))
+    checks = {
+        name: field.check if isinstance(field, Optional) else field
+        for name, field in fields.items()
+    }
+    find = checks.get
 
     def check(value: object, path: Path) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise _wrong(path, "a map", value)
+        if not needed <= value.keys():
+            where = shown((path, next(name for name in checks if name in needed - value.keys())))
+            raise BadRequest(f"{where}: is missing", field=where)
         found: dict[str, Any] = {}
-        for name, field in needed:
-            one = value.get(name)
-            if one is None and name not in value:
-                where = shown((path, name))
-                raise BadRequest(f"{where}: is missing", field=where)
-            found[name] = field(one, (path, name))
-        for name, field in others:
-            one = value.get(name)
-            if one is not None:
+        for name, one in value.items():
+            field = find(name)
+            if field is not None and (one is not None or name in needed):
                 found[name] = field(one, (path, name))
         return found
 

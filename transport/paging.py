@@ -13,7 +13,8 @@ from boruta.domain.types import ListDirection, ListInfo
 from transport.codec import Packed, pack
 
 T = TypeVar("T")
-_A_TURN: Final = 100  # items packed in one turn of the loop, about 1 ms
+_TURN_S: Final = 0.004  # what is packed in one turn of the loop; then come others
+_A_LOOK: Final = 32  # items packed between two looks at the clock
 
 
 async def packed_page(
@@ -31,14 +32,17 @@ async def packed_page(
     backward = direction is ListDirection.BACKWARD
     kept: list[bytes] = []
     room = defaults.PAGE_BYTES
+    clock = asyncio.get_running_loop().time
+    until = clock() + _TURN_S
     for number, one in enumerate(reversed(found) if backward else found, 1):
         item = pack(as_map(one))
         room -= len(item)
         if room < 0 and kept:
             break
         kept.append(item)
-        if number % _A_TURN == 0:
+        if number % _A_LOOK == 0 and clock() >= until:
             await asyncio.sleep(0)
+            until = clock() + _TURN_S
     if backward:
         kept.reverse()
     packer = msgpack.Packer()

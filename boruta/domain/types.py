@@ -91,6 +91,10 @@ class Capabilities(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"Capabilities({self._values!r})"
 
+    def as_dict(self) -> dict[str, str]:
+        """A dict of its own; quicker than `dict` of a map."""
+        return self._values.copy()
+
     def get_worker_uuid(self) -> WorkerUUID:
         """The worker's UUID.
 
