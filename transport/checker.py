@@ -32,11 +32,16 @@ class Optional:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a check lets through: for people in `says`; the fields of a record, what lists hold."""
+    """What a check lets through: for people in `says`; the fields of a record, what lists hold.
+
+    `plain` is an expression of `one`, true only of what passes as it is: most of what comes. It is
+    empty where that is not so easily told.
+    """
 
     says: str
     fields: Mapping[str, Check | Optional] | None = None
     item: Check | None = None
+    plain: str = ""
 
 
 _SHAPES: Final[dict[Check, Shape]] = {}  # one for each check, made when the modules load
@@ -45,6 +50,12 @@ _SHAPES: Final[dict[Check, Shape]] = {}  # one for each check, made when the mod
 def shape(check: Check) -> Shape:
     """What a check of this module lets through."""
     return _SHAPES[check]
+
+
+def same(known: Check, check: Check) -> Check:
+    """`check` lets through what `known` does."""
+    _SHAPES[check] = _SHAPES[known]
+    return check
 
 
 def _known(check: Check, says: str, **more: Any) -> Check:
@@ -117,7 +128,8 @@ def text(most: int, least: int = 0) -> Check:
             raise _wrong(path, f"text of at least {least} bytes", value)
         return value
 
-    return _known(check, f"text of {_amount(least, most)} bytes")
+    plain = f"type(one) is str and {least} <= len(one) <= {most} and one.isascii()"
+    return _known(check, f"text of {_amount(least, most)} bytes", plain=plain)
 
 
 def data(size: int) -> Check:
@@ -142,7 +154,7 @@ def integer(
             raise _wrong(path, f"a {says}", value, kind)
         return value
 
-    return _known(check, says)
+    return _known(check, says, plain=f"type(one) is int and {least} <= one <= {most}")
 
 
 def number(
@@ -161,7 +173,13 @@ def number(
             raise _wrong(path, f"a {says}", value, kind)
         return value  # type: ignore[return-value]
 
-    return _known(check, says)
+    # What is no number, or infinite, is not even equal to itself less itself.
+    plain = "type(one) is float and one - one == 0"
+    if least > -math.inf:
+        plain += f" and {least!r} <= one"
+    if most < math.inf:
+        plain += f" and one <= {most!r}"
+    return _known(check, says, plain=plain)
 
 
 def seconds(least: float = -math.inf) -> Check:
@@ -216,7 +234,14 @@ def list_of(item: Check, most: int, least: int = 0) -> Check:
             raise too_large(path, most, "items", len(value))
         return [item(one, (path, at)) for at, one in enumerate(value)]
 
-    return _known(check, f"list of {_amount(least, most)}: {shape(item).says}", item=item)
+    plain = shape(item).plain
+    if plain:
+        plain = (
+            f"type(one) is list and {least} <= len(one) <= {most} "
+            f"and (not one or all([{plain} for one in one]))"
+        )
+    says = f"list of {_amount(least, most)}: {shape(item).says}"
+    return _known(check, says, item=item, plain=plain)
 
 
 def map_of(key: Check, item: Check, most: int) -> Check:
@@ -237,7 +262,14 @@ def map_of(key: Check, item: Check, most: int) -> Check:
                 raise
         return found
 
-    return _known(check, f"map of at most {most}: {shape(key).says} to {shape(item).says}")
+    names, values, plain = shape(key).plain, shape(item).plain, ""
+    if names and values:
+        plain = (
+            f"type(one) is dict and len(one) <= {most} and all([{names} for one in one]) "
+            f"and all([{values} for one in one.values()])"
+        )
+    says = f"map of at most {most}: {shape(key).says} to {shape(item).says}"
+    return _known(check, says, plain=plain)
 
 
 def record(**fields: Check | Optional) -> Check:
@@ -275,7 +307,7 @@ def open_record(value: object, path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-_known(boolean, "true or false")
-_known(instant, "time")
+_known(boolean, "true or false", plain="type(one) is bool")
+_known(instant, "time", plain="type(one) is datetime and one.tzinfo is not None")
 _known(anything, "anything")
 _known(open_record, "map")

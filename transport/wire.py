@@ -30,6 +30,7 @@ from transport.checker import (
     seconds,
     text,
 )
+from transport.swift import swift
 
 PROTOCOLS: Final = (1,)
 SESSION_BYTES: Final = 16
@@ -220,7 +221,7 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
             sort=Optional(_sort),
             page=Optional(_page(_any_id)),
         ),
-        record(requests=list_of(REQUEST, d.WIRE_PAGE), total=_count, remaining=_count),
+        record(requests=list_of(swift(REQUEST), d.WIRE_PAGE), total=_count, remaining=_count),
         Again.ALWAYS,
     ),
     "requests.acquire": CallType(
@@ -239,7 +240,7 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
             sort=Optional(_sort),
             page=Optional(_page(_any_uuid)),
         ),
-        record(workers=list_of(WORKER, d.WIRE_PAGE), total=_count, remaining=_count),
+        record(workers=list_of(swift(WORKER), d.WIRE_PAGE), total=_count, remaining=_count),
         Again.ALWAYS,
     ),
     "workers.get": CallType(record(worker_uuid=_any_uuid), record(worker=WORKER), Again.ALWAYS),

@@ -223,7 +223,7 @@ def test_whatever_comes_is_taken_or_refused_with_a_usage_error(value: object) ->
 def test_checks_of_the_module_are_all_tested() -> None:
     made = {"text", "data", "integer", "number", "seconds", "choice", "list_of", "map_of", "record"}
     plain = {"boolean", "instant", "anything", "open_record"}
-    other = {"shape", "shown", "too_large", "Optional", "Shape"}
+    other = {"same", "shape", "shown", "too_large", "Optional", "Shape"}
     own = {n for n, v in vars(checker).items() if getattr(v, "__module__", "") == checker.__name__}
     assert {name for name in own if not name.startswith("_")} == made | plain | other
 
