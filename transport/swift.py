@@ -28,6 +28,7 @@ def swift(check: Check) -> Check:
         found = plain(value)
         return check(value, path) if found is None else found
 
+    checked.__wrapped__ = check  # type: ignore[attr-defined]
     return same(check, checked)
 
 

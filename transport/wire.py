@@ -96,45 +96,49 @@ def _page(border: Check) -> Check:
     )
 
 
-REQUEST: Final = record(
-    id=_id,
-    priority=integer(),
-    owner=record(name=Optional(_name), groups=Optional(list_of(_name, d.WIRE_PAGE))),
-    state=text(32),
-    note=Optional(text(FRAME)),
-    caps=Optional(map_of(text(FRAME), text(FRAME), d.WIRE_PAGE)),
-    valid_after=Optional(instant),
-    deadline=Optional(instant),
-    job_timeout_s=Optional(_seconds),
-    bound=Optional(boolean),
-    reason=Optional(text(FRAME)),
-    reason_code=Optional(_name),
-    created=Optional(instant),
-    started=Optional(instant),
-    ended=Optional(instant),
-    prolongs_left=Optional(integer()),
-    job=Optional(record(worker_uuid=_uuid, timeout=instant, epoch=Optional(integer()))),
-    queue=Optional(
-        record(
-            position=integer(),
-            estimate_s=Optional(number()),
-            why=Optional(text(FRAME)),
-            why_code=Optional(_name),
-            holders=Optional(_names),
-        )
-    ),
+REQUEST: Final = swift(
+    record(
+        id=_id,
+        priority=integer(),
+        owner=record(name=Optional(_name), groups=Optional(list_of(_name, d.WIRE_PAGE))),
+        state=text(32),
+        note=Optional(text(FRAME)),
+        caps=Optional(map_of(text(FRAME), text(FRAME), d.WIRE_PAGE)),
+        valid_after=Optional(instant),
+        deadline=Optional(instant),
+        job_timeout_s=Optional(_seconds),
+        bound=Optional(boolean),
+        reason=Optional(text(FRAME)),
+        reason_code=Optional(_name),
+        created=Optional(instant),
+        started=Optional(instant),
+        ended=Optional(instant),
+        prolongs_left=Optional(integer()),
+        job=Optional(record(worker_uuid=_uuid, timeout=instant, epoch=Optional(integer()))),
+        queue=Optional(
+            record(
+                position=integer(),
+                estimate_s=Optional(number()),
+                why=Optional(text(FRAME)),
+                why_code=Optional(_name),
+                holders=Optional(_names),
+            )
+        ),
+    )
 )
-WORKER: Final = record(
-    worker_uuid=_uuid,
-    state=text(32),
-    groups=Optional(list_of(_name, d.WIRE_PAGE)),
-    caps=Optional(map_of(text(FRAME), text(FRAME), d.WIRE_PAGE)),
-    reason=Optional(text(FRAME)),
-    reason_code=Optional(_name),
-    online=Optional(boolean),
-    since=Optional(instant),
-    last_seen=Optional(instant),
-    request=Optional(_id),
+WORKER: Final = swift(
+    record(
+        worker_uuid=_uuid,
+        state=text(32),
+        groups=Optional(list_of(_name, d.WIRE_PAGE)),
+        caps=Optional(map_of(text(FRAME), text(FRAME), d.WIRE_PAGE)),
+        reason=Optional(text(FRAME)),
+        reason_code=Optional(_name),
+        online=Optional(boolean),
+        since=Optional(instant),
+        last_seen=Optional(instant),
+        request=Optional(_id),
+    )
 )
 ACCESS: Final = record(
     host=text(512),
@@ -221,7 +225,7 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
             sort=Optional(_sort),
             page=Optional(_page(_any_id)),
         ),
-        record(requests=list_of(swift(REQUEST), d.WIRE_PAGE), total=_count, remaining=_count),
+        record(requests=list_of(REQUEST, d.WIRE_PAGE), total=_count, remaining=_count),
         Again.ALWAYS,
     ),
     "requests.acquire": CallType(
@@ -240,7 +244,7 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
             sort=Optional(_sort),
             page=Optional(_page(_any_uuid)),
         ),
-        record(workers=list_of(swift(WORKER), d.WIRE_PAGE), total=_count, remaining=_count),
+        record(workers=list_of(WORKER, d.WIRE_PAGE), total=_count, remaining=_count),
         Again.ALWAYS,
     ),
     "workers.get": CallType(record(worker_uuid=_any_uuid), record(worker=WORKER), Again.ALWAYS),

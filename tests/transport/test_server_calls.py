@@ -204,7 +204,9 @@ def test_a_page_holds_one_item_at_least() -> None:
     assert page([], ListDirection.FORWARD) == {"items": [], "total": 9, "remaining": 3}
 
 
-def test_a_page_is_packed_in_several_turns_of_the_loop() -> None:
+def test_a_page_is_packed_in_several_turns_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transport.paging._TURN_S", 0.0)  # each turn has time for one slice
+
     async def story() -> int:
         turns = 0
         items = [{"id": number} for number in range(1000)]
