@@ -1,8 +1,8 @@
 """Pages of the list of requests from sorted indexes: a page looks at its own rows alone.
 
-An `Order` is made by the first list that wants it, in slices. From then on a change of a row only
-notes what the order holds in its place, and the next list puts that right before it looks. An
-order that nobody has asked for while much changed is dropped: to make it anew costs no more.
+An `Order` is made by the first list that wants it, in slices. From then on a change of a row is
+only noted, once for all orders, and the next list puts its order right before it looks. An order
+that nobody has asked for while much changed is dropped: to make it anew costs no more.
 
 The rows of an order lie in buckets by what filters choose (owner, state, priority), each sorted: a
 total is a sum of lengths, what remains a sum of ranks, and a page the merge of some buckets.
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from boruta.domain import listing
 from boruta.domain.listing import RequestFilter
-from boruta.domain.orders import KEYS, Bucket, Kind, Order, Rows
+from boruta.domain.orders import KEYS, NEWS, Bucket, Kind, News, Order, Rows
 from boruta.domain.rows import RequestRow
 from boruta.domain.slices import Sliced
 from boruta.domain.sortedrows import merged
@@ -40,24 +40,42 @@ _SECTIONS: Final[Mapping[str, Callable[[Kind], Any]]] = {
 
 
 class Catalogue:
-    """The orders of one store's requests. A copy has none: they belong to the rows of one store."""
+    """The orders of one store's requests. A copy has none: they belong to the rows of one store.
+
+    Attributes:
+        kept: whether there are orders, so that changes must be told.
+    """
 
     def __init__(self) -> None:
         self._orders: dict[tuple[str, bool], Order] = {}
+        self.kept = False
+        # What has changed since an order was put right, the same for all of them; and how many
+        # changes came before these.
+        self._news: list[News] = []
+        self._before = 0
+        self._most = NEWS
 
     def __copy__(self) -> Catalogue:
         return Catalogue()
 
-    def __bool__(self) -> bool:
-        """Whether there are orders, so that changes must be told."""
-        return bool(self._orders)
-
     def changed(self, req_id: ReqID, was: RequestRow | None) -> None:
         """A row is about to be replaced, added (`was` is None) or removed."""
+        news = self._news
+        news.append((req_id, was))
+        if len(news) > self._most:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Drops what all orders know, and the orders that know too little."""
+        end = self._before + len(self._news)
         for name, order in tuple(self._orders.items()):
-            order.news.setdefault(req_id, was)
-            if len(order.news) > order.most_news:
+            if end - order.known + len(order.news) > order.most_news:
                 del self._orders[name]
+        self.kept = bool(self._orders)
+        known = min((order.known for order in self._orders.values()), default=end)
+        del self._news[: known - self._before]
+        self._before = known
+        self._most = len(self._news) + NEWS
 
     def page(
         self,
@@ -105,12 +123,20 @@ class Catalogue:
             order = self._orders.get(name)
             if order is None:
                 order = self._orders[name] = Order(item, by_owner, len(rows))
-            for _ in order.caught_up(rows):
+                order.known = self._before + len(self._news)
+                self.kept = True
+            for _ in order.caught_up(rows, self._told):
                 yield
                 if self._orders.get(name) is not order:
                     break  # more has changed than it waits for
             else:
                 return order
+
+    def _told(self, order: Order) -> Sequence[News]:
+        """What this order does not know yet; from now on it does."""
+        news = self._news[order.known - self._before :]
+        order.known += len(news)
+        return news
 
 
 class _Part(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Final, TypeAlias
 
@@ -14,6 +14,8 @@ from boruta.domain.types import Priority, ReqID, ReqState
 Rows: TypeAlias = Mapping[ReqID, RequestRow]
 Bucket: TypeAlias = SortedRows[RequestRow]
 Kind: TypeAlias = tuple[ReqState, Priority]
+# A request that has changed, and what stood in its place before; None if it is new.
+News: TypeAlias = tuple[ReqID, RequestRow | None]
 
 NEWS: Final = 1000  # changes that an order of few rows may wait for
 NEWS_PART: Final = 8  # and this part of its rows in a large one; then it is dropped
@@ -44,8 +46,9 @@ class Order:
 
     def __init__(self, item: str, by_owner: bool, size: int) -> None:
         self.key: Key = KEYS[item]
-        # What stands here of each request that was changed since: None if nothing.
+        # What stands here of each request that is to be put right: None if nothing.
         self.news: dict[ReqID, RequestRow | None] = {}
+        self.known = 0  # how many of all changes it knows
         self.most_news = NEWS + size // NEWS_PART
         self._by_owner = by_owner
         self._owners: dict[str, dict[Kind, Bucket]] = {}
@@ -57,15 +60,24 @@ class Order:
         names = owners if self._by_owner else (_EVERYBODY,)
         return [pair for name in names for pair in self._owners.get(name, {}).items()]
 
-    def caught_up(self, rows: Rows) -> Iterator[None]:
-        """Makes it if need be, then puts right what has changed; several may do so together."""
+    def caught_up(self, rows: Rows, told: Callable[[Order], Sequence[News]]) -> Iterator[None]:
+        """Makes it if need be, then puts right what has changed; several may do so together.
+
+        Args:
+            rows: as they are now, at each step.
+            told: what has changed since it was asked for this order.
+        """
         if self._making is None:
             self._making = self._make(list(rows.values()))
         while not self._made:
             next(self._making, None)
             yield
         news = self.news
-        while news:
+        while True:
+            for req_id, was in told(self):
+                news.setdefault(req_id, was)
+            if not news:
+                return
             for _ in range(min(_A_STEP, len(news))):
                 req_id, was = news.popitem()
                 self._change(was, rows.get(req_id))

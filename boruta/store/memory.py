@@ -126,7 +126,7 @@ class MemoryStore:
     def _put(self, row: Row) -> None:
         match row:
             case RequestRow():
-                if self._catalogue:
+                if self._catalogue.kept:
                     self._catalogue.changed(row.id, self._requests.get(row.id))
                 self._requests[row.id] = row
                 if row.token is not None:
@@ -145,7 +145,7 @@ class MemoryStore:
             del self._workers[change.id]
             return
         row = self._requests.pop(change.id)
-        if self._catalogue:
+        if self._catalogue.kept:
             self._catalogue.changed(change.id, row)
         job = self._jobs.pop(change.id, None)
         if job is not None and job.ended_at is None:

@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from boruta.domain import orders, sortedrows
+from boruta.domain import catalogue, orders, sortedrows
 from boruta.domain.errors import BadPage, BadSort, NotFoundError
 from boruta.domain.listing import RequestFilter
 from boruta.domain.rows import Remove, RequestRow, Write
@@ -134,6 +134,7 @@ def _small_blocks() -> Iterator[None]:
         patch.setattr(orders, "_A_STEP", 1)
         patch.setattr(orders, "_A_LOOK", 3)
         patch.setattr(orders, "NEWS", 20)
+        patch.setattr(catalogue, "NEWS", 20)
         yield
 
 
@@ -222,16 +223,28 @@ def test_an_index_that_nobody_asks_for_while_much_changes_is_dropped() -> None:
     for _ in range(30):
         farm.add()
     farm.page(None, None, None)
-    assert farm.store._catalogue
+    assert farm.store._catalogue.kept
     farm.change(200)
-    assert not farm.store._catalogue
+    assert not farm.store._catalogue.kept
     assert farm.page(None, None, None)[0] == farm.store.requests()
+
+
+def test_an_index_that_is_asked_for_stays_and_what_all_have_seen_is_forgotten() -> None:
+    farm = Farm()
+    for _ in range(30):
+        farm.add()
+    farm.page(None, SortInfo("deadline"), None)  # nobody asks for this one again
+    for _ in range(40):
+        farm.change(10)
+        assert farm.page(None, None, None)[0] == farm.store.requests()
+    assert list(farm.store._catalogue._orders) == [("id", False)]
+    assert len(farm.store._catalogue._news) <= 60
 
 
 def test_changes_cost_nothing_before_the_first_list() -> None:
     farm = Farm()
     farm.change(50)
-    assert not farm.store._catalogue
+    assert not farm.store._catalogue.kept
 
 
 def test_a_copy_of_an_image_shares_no_index_with_it() -> None:
