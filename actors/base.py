@@ -9,14 +9,13 @@ from typing import ClassVar, Generic, TypeVar
 
 from actors.directory import Directory
 from actors.messages import Once, Question
-from actors.runtime import Deferred, Future, LoopActor
+from actors.runtime import Future, LoopActor
 from boruta.domain.errors import BorutaError, InternalLogicError, NotFoundError
 from boruta.domain.rows import Conflict, Transaction
 from boruta.domain.types import ReqID, WorkerUUID
 
 M = TypeVar("M")
 log = logging.getLogger("boruta.actors")
-OPEN_CHECKED = 16  # so many unanswered replies before the answered ones are dropped from the list
 
 
 class Restarted(InternalLogicError):
@@ -35,12 +34,12 @@ class FarmActor(LoopActor, Generic[M]):
     """
 
     kind: ClassVar[str] = ""
+    answers_itself = True
 
     def __init__(self, directory: Directory, key: ReqID | WorkerUUID) -> None:
         super().__init__()
         self.directory = directory
         self.key = key
-        self._open: list[Future] | None = None
         self._broken: BaseException | None = None
         self._handling: object = None
 
@@ -60,43 +59,50 @@ class FarmActor(LoopActor, Generic[M]):
         raise NotImplementedError
 
     def on_receive(self, message: M) -> object:
-        """Hands the message on; turns our own errors into answers."""
+        """Hands on a message that was told; of our own errors only a line is left."""
+        reply = None
+        if isinstance(message, Question):  # nobody hears the answer
+            reply = Future(self.directory.dispatcher)
+            self.actor_inbox.take_on(reply)
+        try:
+            return self._handle(message, reply)
+        except BorutaError as error:
+            if isinstance(error, InternalLogicError):
+                raise
+            what = type(message).__name__
+            log.warning("refused %s=%s message=%s: %s", self.kind, self.key, what, error)
+            return None
+
+    def on_asked(self, message: M, reply: Future) -> None:
+        """Hands on a message that was asked; our own errors are its answers."""
+        if not isinstance(message, Question):
+            reply.answer(self._handle(message, None))
+            return
+        self.actor_inbox.take_on(reply)
+        try:
+            self._handle(message, reply)
+        except BorutaError as error:
+            if isinstance(error, InternalLogicError):
+                raise
+            reply.answer_error(error)
+
+    def _handle(self, message: M, reply: Future | None) -> object:
         if self._broken is not None:
             self._handling = None  # it was asked: who asked has the error, and may ask again
             raise self._broken
         self._handling = message
-        reply = None
-        if isinstance(message, Question):
-            reply = Future(self.directory.dispatcher)
-            self._remember(reply)
         try:
-            result = self.on_message(message, reply)
-        except InternalLogicError as error:
-            self._break(error)
-            raise
-        except BorutaError as error:
-            if reply is None:
-                what = type(message).__name__
-                log.warning("refused %s=%s message=%s: %s", self.kind, self.key, what, error)
-                return None
-            fail(reply, error)
+            return self.on_message(message, reply)
         except BaseException as error:
-            self._break(error)
+            if not isinstance(error, BorutaError) or isinstance(error, InternalLogicError):
+                self._break(error)
             raise
-        return result if reply is None else Deferred(reply)
 
     def _break(self, error: BaseException) -> None:
         # Of an asked actor Pykka lets live what has just failed. Its memory may be half changed, so
         # it must go down and start anew from the store: any further message makes it do so.
         self._broken = error
         self.actor_ref.tell(None)
-
-    def _remember(self, reply: Future) -> None:
-        if self._open is None:
-            self._open = []
-        elif len(self._open) >= OPEN_CHECKED:
-            self._open = [one for one in self._open if not one.done]
-        self._open.append(reply)
 
     def commit(self, transaction: Transaction, then: Callable[[Conflict | None], None]) -> None:
         """Commits; `then` hears the outcome on this actor's turn.
@@ -112,7 +118,8 @@ class FarmActor(LoopActor, Generic[M]):
 
     def close_questions(self, error: type[BorutaError], text: str) -> None:
         """Answers whoever still waits."""
-        waiting, self._open = self._open, None
+        inbox = self.actor_inbox
+        waiting, inbox.asked = inbox.asked, None
         for reply in waiting or ():
             if not reply.done:
                 fail(reply, error(text))

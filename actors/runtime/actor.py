@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pykka
 
 from actors.runtime.current import current
-from actors.runtime.flag import Flag
 from actors.runtime.future import Future
 from actors.runtime.mailbox import Mailbox
 from actors.runtime.ref import LoopRef
 from actors.runtime.registry import leave_pykka
-from actors.runtime.urns import UrnSource
 
 if TYPE_CHECKING:
     from typing import Self
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from actors.runtime.dispatcher import Dispatcher
 
 log = logging.getLogger("pykka")  # the lines that Pykka documents come from its logger
-_urns = UrnSource()  # of actors that are made before they have a dispatcher
 
 A = TypeVar("A", bound="LoopActor")
 
@@ -36,22 +34,39 @@ class LoopActor(pykka.Actor):
     Attributes:
         use_pykka_registry: whether it stands in `pykka.ActorRegistry`, whose cost grows with the
             number of actors; all stand in the registry of their dispatcher.
+        answers_itself: whether what is asked comes to `on_asked`, and not to `on_receive`.
         actor_dispatcher: where `start()` starts it; default: the dispatcher whose turn is running.
     """
 
     use_pykka_registry: ClassVar[bool] = True
+    answers_itself: ClassVar[bool] = False
     actor_dispatcher: ClassVar[Dispatcher | None] = None
 
     actor_inbox: Mailbox
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # pykka.Actor.__init__ is left out: its event, UUID and queue cost ten times as much.
-        dispatcher = current.dispatcher
-        self.actor_urn = _urns() if dispatcher is None else dispatcher.urns()
-        self.actor_inbox = mailbox = Mailbox(dispatcher)
+        self.actor_inbox = mailbox = Mailbox(current.dispatcher)
         mailbox.actor = self
-        self.actor_stopped = Flag(dispatcher)
         self._actor_ref = LoopRef(self)
+
+    if not TYPE_CHECKING:  # attributes in Pykka; they stand in the mailbox, which the ref has too
+
+        @property
+        def actor_urn(self) -> str:
+            return self.actor_inbox.urn
+
+        @actor_urn.setter
+        def actor_urn(self, urn: str) -> None:
+            pass  # the one that pykka.Actor.__init__ makes
+
+        @property
+        def actor_stopped(self) -> threading.Event:
+            return self.actor_inbox.flag
+
+        @actor_stopped.setter
+        def actor_stopped(self, event: threading.Event) -> None:
+            pass  # likewise
 
     @classmethod
     def bound(cls, dispatcher: Dispatcher) -> type[Self]:
@@ -88,6 +103,14 @@ class LoopActor(pykka.Actor):
         assert mailbox.dispatcher is not None
         mailbox.dispatcher.begin(mailbox)
 
+    def on_asked(self, message: Any, reply: Future) -> None:
+        """Handles a message that was asked and answers by `reply`, now or later.
+
+        One that is answered later is given to `actor_inbox.take_on`. It is for classes that set
+        `answers_itself`: a `Deferred` of another future costs as much as many a message.
+        """
+        raise NotImplementedError
+
     # --- life
     def _begin(self, dispatcher: Dispatcher) -> LoopRef[Any]:
         """Registers the actor and starts it; any thread."""
@@ -120,7 +143,7 @@ class LoopActor(pykka.Actor):
             dispatcher.registry.discard(self)
         if self.use_pykka_registry:
             leave_pykka(self.actor_ref)
-        self.actor_stopped.set()
+        self.actor_inbox.stop()
 
     def _stop(self) -> None:
         self._leave()

@@ -197,7 +197,7 @@ class Dispatcher(ABC):
                 mailbox = actor.actor_inbox
                 self._accept(mailbox, pykka.messages._ActorStop(), None)
                 # One that another thread is just starting may turn out to come too late.
-                while mailbox.state not in (CLOSED, NEW) or actor.actor_urn in self.registry:
+                while mailbox.state not in (CLOSED, NEW) or actor in self.registry:
                     turn()
 
     def _ask_all_to_stop(self) -> None:

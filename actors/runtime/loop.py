@@ -18,7 +18,7 @@ from actors.runtime.clocks import AnchoredClock, monotonic, stopwatch
 from actors.runtime.current import current, guarded, thread_of
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.future import settling
-from actors.runtime.mailbox import READY, START, Mailbox, refuse
+from actors.runtime.mailbox import IDLE, READY, START, Mailbox, refuse
 from actors.runtime.timers import TimerHandle
 from actors.runtime.turn import take
 from actors.runtime.urns import UrnSource
@@ -46,7 +46,7 @@ class LoopDispatcher(Dispatcher):
         self._ready: deque[Mailbox | Calls] = deque()
         self._scheduled = False  # the loop is going to call _turn
         self._working = False
-        self._date: datetime | None = None  # of the turn that is running
+        self._date: datetime | None = None  # of the turn that is running, once it was asked for
         # What other threads send, flat as a mailbox: mailbox, message, reply, mailbox, ...; a call
         # is None, function, None.
         self._arrivals: deque[Any] = deque()
@@ -63,11 +63,11 @@ class LoopDispatcher(Dispatcher):
 
     def utcnow(self) -> datetime:
         """The date by the anchored clock; a turn, which takes `TURN_S`, reads it once."""
-        if not self._working:
-            return self._clock.utcnow()
         date = self._date
         if date is None:
-            date = self._date = self._clock.utcnow()
+            date = self._clock.utcnow()
+            if self._working:
+                self._date = date
         return date
 
     @property
@@ -89,7 +89,17 @@ class LoopDispatcher(Dispatcher):
         # While anything has arrived from elsewhere the loop's own messages queue behind it: they
         # may be its consequence.
         if self._where._thread_id == get_ident() and not self._arrivals:
-            self._accept(mailbox, message, reply)
+            # As `_accept`, whose call each message of each actor would cost.
+            if mailbox.state == IDLE:
+                mailbox.state = READY
+                mailbox.queue = deque((message, reply))
+                self._ready.append(mailbox)
+                if not self._working and not self._scheduled:
+                    self._schedule()
+            elif mailbox.state == READY and message is not START:
+                mailbox.queue.extend((message, reply))  # type: ignore[union-attr]
+            else:
+                self._accept(mailbox, message, reply)
         else:
             self._arrivals.extend((mailbox, message, reply))
             if self._woken.acquire(False):
@@ -156,7 +166,6 @@ class LoopDispatcher(Dispatcher):
     def _work(self) -> None:
         """Does what is due, then gives each ready actor its share."""
         self._working = True
-        self._date = None
         before = current.dispatcher, current.turn
         current.dispatcher = current.turn = self
         try:
@@ -170,6 +179,7 @@ class LoopDispatcher(Dispatcher):
             self.running = None
             current.dispatcher, current.turn = before
             self._working = False
+            self._date = None
             if (self._ready or self._arrivals) and not self._scheduled:
                 self._schedule()
 
@@ -195,14 +205,14 @@ class LoopDispatcher(Dispatcher):
         left = TURN_MESSAGES
         while ready and left > 0:
             what = ready.popleft()
-            most = min(left, ACTOR_MESSAGES)
-            if isinstance(what, Calls):
-                left -= what.take(self.watchdog, most, until)
-                if what.ready:
-                    ready.append(what)
-            else:
+            most = ACTOR_MESSAGES if left > ACTOR_MESSAGES else left
+            if isinstance(what, Mailbox):
                 left -= take(self, what, most, until, began)
                 if what.queue:
+                    ready.append(what)
+            else:
+                left -= what.take(self.watchdog, most, until)
+                if what.ready:
                     ready.append(what)
             began = stopwatch()
             if began >= until:

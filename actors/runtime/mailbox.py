@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pykka
 
-from actors.runtime.future import Future
+from actors.runtime.flag import Flag
+from actors.runtime.future import Future, settling
+from actors.runtime.urns import UrnSource
 
 if TYPE_CHECKING:
     from pykka._envelope import Envelope
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from actors.runtime.dispatcher import Dispatcher
 
 NEW, IDLE, READY, CLOSED = range(4)
+ASKED_CHECKED = 16  # so many unanswered replies before the answered ones are dropped from the list
+_urns = UrnSource()  # of actors that are made before they have a dispatcher
 
 
 class Start(NamedTuple):
@@ -26,7 +30,7 @@ START: Final = Start()
 
 
 class Mailbox:
-    """The messages of one actor, in the order of arrival.
+    """The messages of one actor, in the order of arrival; and what little else its ref must know.
 
     It belongs to the dispatcher's thread; `put` may come from any. The deque exists only while
     something is in it: an empty one has 760 bytes. A closed mailbox refuses: it answers.
@@ -38,17 +42,60 @@ class Mailbox:
     Attributes:
         state: NEW until the actor has started, READY while it waits for its turn, else IDLE;
             CLOSED when it has stopped.
+        stopped: the actor handles nothing more.
+        asked: replies that an actor which answers by itself has taken, some of them answered.
         owed: answers that the actor promised with `Deferred`.
     """
 
-    __slots__ = ("actor", "dispatcher", "owed", "queue", "state")
+    __slots__ = (
+        "_flag",
+        "_urn",
+        "actor",
+        "asked",
+        "dispatcher",
+        "owed",
+        "queue",
+        "state",
+        "stopped",
+    )
 
     def __init__(self, dispatcher: Dispatcher | None) -> None:
         self.dispatcher = dispatcher
         self.actor: LoopActor | None = None
         self.queue: deque[Any] | None = None
         self.state = NEW
+        self.stopped = False
+        self.asked: list[Future] | None = None
         self.owed: dict[int, pykka.Future[Any]] | None = None
+        self._flag: StoppedFlag | None = None
+        self._urn: str | None = None
+
+    # --- what hardly anybody asks for is made when somebody does
+    @property
+    def urn(self) -> str:
+        """The name of the actor."""
+        urn = self._urn
+        if urn is None:
+            urns = _urns if self.dispatcher is None else self.dispatcher.urns
+            urn = self._urn = urns()
+        return urn
+
+    @property
+    def flag(self) -> StoppedFlag:
+        """What others wait for until the actor has stopped."""
+        with settling:  # `stop` may come from another thread
+            flag = self._flag
+            if flag is None:
+                flag = self._flag = StoppedFlag(self)
+        return flag
+
+    def stop(self) -> None:
+        """The actor handles nothing more; whoever waits for that is woken."""
+        with settling:
+            self.stopped = True
+            flag = self._flag
+        if flag is not None:
+            Flag.set(flag)
 
     # --- Pykka's protocol of an inbox
     def put(self, envelope: Envelope[Any], /) -> None:
@@ -86,6 +133,14 @@ class Mailbox:
             self.queue = deque()
         self.queue.extend((message, reply))
 
+    def take_on(self, reply: Future) -> None:
+        """The actor answers this one itself, in its own time."""
+        if self.asked is None:
+            self.asked = []
+        elif len(self.asked) >= ASKED_CHECKED:
+            self.asked = [one for one in self.asked if not one.done]
+        self.asked.append(reply)
+
     def owe(self, reply: pykka.Future[Any], promised: pykka.Future[Any]) -> None:
         """The answer of `promised` goes to `reply`, or ActorDeadError if the actor stops before."""
         if isinstance(promised, Future):
@@ -115,12 +170,32 @@ class Mailbox:
         left, self.queue = self.queue, None
         while left:
             message, reply = left.popleft(), left.popleft()
-
             refuse(message, reply, name)
         owed, self.owed = self.owed, None
-        for reply in (owed or {}).values():
+        asked, self.asked = self.asked, None
+        for reply in (*(owed or {}).values(), *(asked or ())):
             refuse(None, reply, name)
         self.actor = None
+
+
+class StoppedFlag(Flag):
+    """The `actor_stopped` of an actor."""
+
+    __slots__ = ("_mailbox",)
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        super().__init__(mailbox.dispatcher)
+        self._mailbox = mailbox
+        self._flag = mailbox.stopped
+
+    def set(self) -> None:
+        """Stops the actor after its message, as in Pykka."""
+        self._mailbox.stop()
+
+    def clear(self) -> None:
+        """As in Pykka; an actor that has stopped does not start again."""
+        super().clear()
+        self._mailbox.stopped = False
 
 
 def answer(reply: pykka.Future[Any], value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pykka
@@ -29,11 +30,17 @@ class LoopRef(pykka.ActorRef[A]):
     def __init__(self, actor: A) -> None:
         # pykka.ActorRef.__init__ is left out: its weak reference costs 72 bytes an actor.
         self.actor_class = actor.__class__
-        self.actor_urn = actor.actor_urn
         self.actor_inbox = actor.actor_inbox
-        self.actor_stopped = actor.actor_stopped
 
-    if not TYPE_CHECKING:  # what ActorProxy reads: `_actor` up to pykka 4.4.1, then the other
+    if not TYPE_CHECKING:  # attributes in Pykka; `_actor` is what ActorProxy reads up to 4.4.1
+
+        @property
+        def actor_urn(self) -> str:
+            return self.actor_inbox.urn
+
+        @property
+        def actor_stopped(self) -> threading.Event:
+            return self.actor_inbox.flag
 
         @property
         def _actor(self) -> LoopActor | None:
@@ -42,15 +49,19 @@ class LoopRef(pykka.ActorRef[A]):
         def _actor_weakref(self) -> LoopActor | None:
             return self.actor_inbox.actor
 
+    def is_alive(self) -> bool:
+        """Whether the actor has not stopped."""
+        return not self.actor_inbox.stopped
+
     def tell(self, message: Any) -> None:
         """Sends a message without waiting for an answer.
 
         Raises:
             ActorDeadError: the actor has stopped.
         """
-        if self.actor_stopped._flag:  # type: ignore[attr-defined]  # is_set() without the call
-            raise pykka.ActorDeadError(f"{self} not found")
         mailbox = self.actor_inbox
+        if mailbox.stopped:
+            raise pykka.ActorDeadError(f"{self} not found")
         dispatcher = mailbox.dispatcher
         if dispatcher is None:
             mailbox.send(message, None)
@@ -89,7 +100,7 @@ class LoopRef(pykka.ActorRef[A]):
             refuse_blocking(f"{verb} of {self}")
         future = Future(mailbox.dispatcher)
         future.asked = True
-        if self.actor_stopped.is_set():
+        if mailbox.stopped:
             future.answer_error(pykka.ActorDeadError(f"{self} not found"))
         else:
             try:

@@ -1,4 +1,4 @@
-"""Who runs on a dispatcher, by URN; unlike Pykka's list it forgets in constant time."""
+"""Who runs on a dispatcher; unlike Pykka's list it forgets in constant time."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ class Registry:
     __slots__ = ("_actors",)
 
     def __init__(self) -> None:
-        self._actors: dict[str, LoopActor] = {}
+        self._actors: dict[LoopActor, None] = {}
 
     def __len__(self) -> int:
         return len(self._actors)
 
-    def __contains__(self, urn: object) -> bool:
-        return urn in self._actors
+    def __contains__(self, actor: object) -> bool:
+        return actor in self._actors
 
     def __iter__(self) -> Iterator[LoopActor]:
         """A snapshot, oldest first."""
-        return iter(tuple(self._actors.values()))
+        return iter(tuple(self._actors))
 
     def add(self, actor: LoopActor) -> None:
         """The actor starts."""
-        self._actors[actor.actor_urn] = actor
+        self._actors[actor] = None
 
     def discard(self, actor: LoopActor) -> None:
         """The actor is gone; forgetting it twice does nothing."""
-        self._actors.pop(actor.actor_urn, None)
+        self._actors.pop(actor, None)
 
     def get_by_urn(self, urn: str) -> pykka.ActorRef[Any] | None:
-        """The ref of a running actor."""
-        actor = self._actors.get(urn)
-        return None if actor is None else actor.actor_ref
+        """The ref of a running actor; looks at all, and gives each a name that had none."""
+        return next((one.actor_ref for one in self if one.actor_urn == urn), None)
 
 
 def leave_pykka(ref: pykka.ActorRef[Any]) -> None:

@@ -40,7 +40,6 @@ def take(dispatcher: Dispatcher, mailbox: Mailbox, most: int, until: float, bega
     watchdog = dispatcher.watchdog
     limit = watchdog.limit_s
     on_receive = actor.on_receive
-    stopped = actor.actor_stopped  # read as is_set() does, without the call
     pop = queue.popleft
     handled = 0
     while True:
@@ -53,18 +52,14 @@ def take(dispatcher: Dispatcher, mailbox: Mailbox, most: int, until: float, bega
                 _special(actor, message, reply)
             elif reply is None:
                 on_receive(message)
-            elif not (isinstance(reply, Future) and reply.cancelled):
-                result = on_receive(message)
-                if isinstance(result, Deferred):
-                    mailbox.owe(reply, result.future)
-                else:
-                    answer(reply, result)
+            else:
+                _asked(actor, message, reply)
         except BaseException as error:
             _fail(actor, message, reply, error)
         now = stopwatch()
         if now - began > limit:
             watchdog.report(type(actor).__name__, _name(message), now - began)
-        if stopped._flag:  # type: ignore[attr-defined]
+        if mailbox.stopped:
             mailbox.close(actor._actor_ref)
             return handled
         if not queue:
@@ -74,6 +69,21 @@ def take(dispatcher: Dispatcher, mailbox: Mailbox, most: int, until: float, bega
         if handled >= most or now >= until:
             return handled
         began = now
+
+
+def _asked(actor: LoopActor, message: Any, reply: pykka.Future[Any]) -> None:
+    """Handles a message whose sender waits for an answer."""
+    if isinstance(reply, Future):
+        if reply.cancelled:
+            return
+        if actor.answers_itself:
+            actor.on_asked(message, reply)
+            return
+    result = actor.on_receive(message)
+    if isinstance(result, Deferred):
+        actor.actor_inbox.owe(reply, result.future)
+    else:
+        answer(reply, result)
 
 
 def _special(actor: LoopActor, message: Any, reply: pykka.Future[Any] | None) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import runpy
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from actors.runtime import AnchoredClock, monotonic
+from actors.runtime import clocks as clocks_module
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -79,8 +81,17 @@ def test_small_corrections_are_not_steps(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_the_monotonic_clock_counts_the_machines_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {time.CLOCK_BOOTTIME: 5000.0}
     with monkeypatch.context() as slept:
-        clock = {time.CLOCK_BOOTTIME: 5000.0}
         slept.setattr(time, "clock_gettime", lambda which: clock.get(which, 0.0))
-        assert monotonic() == 5000.0
+        assert runpy.run_path(clocks_module.__file__)["monotonic"]() == 5000.0
     assert monotonic() <= monotonic()
+
+
+def test_what_happens_at_once_has_the_same_date() -> None:
+    clocks = Clocks()
+    now = clocks.passed(1)
+    clocks.seconds += 0.0004
+    assert clocks.anchored.utcnow() == now
+    clocks.seconds += 0.0004
+    assert clocks.anchored.utcnow() == now + timedelta(seconds=0.0008)

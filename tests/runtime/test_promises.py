@@ -113,7 +113,7 @@ def test_a_base_exception_in_any_hook_stops_no_other_actor(ours: Runtime, hook: 
     assert ref.actor_stopped.wait(WITHIN_S)
     assert other.ask("still there", timeout=WITHIN_S) == "still there"
     assert ours.dispatcher is not None
-    assert ref.actor_urn not in ours.dispatcher.registry
+    assert ours.dispatcher.registry.get_by_urn(ref.actor_urn) is None
 
 
 def test_stop_all_stops_the_newest_first_and_each_after_its_work(ours: Runtime) -> None:
@@ -259,7 +259,7 @@ def test_a_stopped_actor_is_freed_without_the_collector(ours: Runtime) -> None:
     gc.disable()
     try:
         ref = ours.start(Recorder)
-        actor = ours.dispatcher.registry._actors[ref.actor_urn]  # type: ignore[union-attr]
+        (actor,) = ours.dispatcher.registry  # type: ignore[union-attr]
         weakref.finalize(actor, freed.set)
         del actor
         ref.ask("work", timeout=WITHIN_S)
