@@ -88,9 +88,7 @@ class RequestsApi(Asking):
         if unservable not in (None, "wait", "invalid", "refuse"):
             raise BadRequest(f"unservable: {unservable!r} (allowed: wait, invalid, refuse)")
         now = directory.dispatcher.utcnow()
-        requirements.check_caps_limits(caps)
-        wanted = Capabilities(dict(caps))
-        requirements.parse_caps(wanted)
+        wanted = requirements.accepted(caps)
         policy.check_text(note, token)
         groups = policy.check_groups(self._caller, owner.groups)
         name = owner.name if self._caller.is_admin and owner.name else self._caller.name
@@ -137,10 +135,12 @@ class RequestsApi(Asking):
             bound=bound,
         )
         await self._committed(row)
-        await self._written(row.id)
-        # Behind what it has made work for: who asks for thousands at once waits for himself, and
-        # others do not wait for him.
-        await self._next_turn()
+        if not directory.journal.is_written(row.id):
+            await self._written(row.id)
+        if directory.dispatcher.crowded:
+            # Behind what it has made work for: who asks for thousands at once waits for himself,
+            # and others do not wait for him.
+            await self._next_turn()
         return row.id
 
     def _twin(self, name: str, token: str, hashed: bytes) -> RequestRow | None:
@@ -183,7 +183,7 @@ class RequestsApi(Asking):
                 self._system.start_request(row)
                 if row.bound:
                     self._system.sessions.bind(self._caller, row.id)
-                directory.feed.request("created", row.id, lambda: describe(row, None, directory))
+                directory.feed.request("created", row.id, describe, row, None, directory)
             done.answer(conflict)
 
         directory.journal.submit((Write(row, 0),), then, self._caller.name)

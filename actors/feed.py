@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
@@ -15,32 +15,19 @@ from boruta.domain.types import ReqID, ReqInfo, WorkerInfo, WorkerUUID
 log: Final = logging.getLogger("boruta.feed")
 
 
-class _News:
-    """A change; it is put into words when the first watcher wants it, and mostly none does."""
+class _News(NamedTuple):
+    """A change; it is put into words for those who watch, and mostly nobody does."""
 
-    __slots__ = ("_change", "_describe", "about", "at", "kind", "number")
-
-    def __init__(
-        self,
-        number: int,
-        about: ReqID | WorkerUUID,
-        kind: str,
-        at: datetime,
-        describe: Callable[[], Any],
-    ) -> None:
-        self.number = number
-        self.about = about
-        self.kind = kind
-        self.at = at
-        self._describe = describe
-        self._change: Change | None = None
+    number: int
+    about: ReqID | WorkerUUID
+    kind: str
+    at: datetime
+    describe: Callable[..., Any]
+    of: tuple[Any, ...]
 
     def change(self, life: str) -> Change:
-        if self._change is None:
-            made = RequestChanged if isinstance(self.about, int) else WorkerChanged
-            seq = f"{life}-{self.number}"
-            self._change = made(seq, self.kind, self.at, self._describe())
-        return self._change
+        made = RequestChanged if isinstance(self.about, int) else WorkerChanged
+        return made(f"{life}-{self.number}", self.kind, self.at, self.describe(*self.of))
 
 
 class _Watcher:
@@ -58,9 +45,10 @@ class _Watcher:
         self._requests = frozenset(requests) if requests is not None else None
         self._workers = frozenset(workers) if workers is not None else None
 
+    def listens_to(self, kind: str) -> bool:
+        return self._kinds is None or kind in self._kinds
+
     def wants(self, news: _News) -> bool:
-        if self._kinds is not None and news.kind not in self._kinds:
-            return False
         if self._requests is None and self._workers is None:
             return True
         if isinstance(news.about, int):
@@ -86,31 +74,50 @@ class ChangeFeed:
         # Those who come back find the last FEED_KEPT changes; older ones are a gap to them.
         self._kept: deque[_News] = deque(maxlen=defaults.FEED_KEPT)
         self._watchers: list[_Watcher] = []
+        self._listeners: dict[str, tuple[_Watcher, ...]] = {}  # by kind, as far as it was asked
 
     @property
     def seq(self) -> str:
         """The number of the latest change."""
         return f"{self._life}-{self._number}"
 
-    def request(self, kind: str, req_id: ReqID, describe: Callable[[], ReqInfo]) -> None:
-        """A request changed; `describe` may be called later, and gives what it is now."""
-        self._tell(req_id, kind, describe)
+    def request(
+        self, kind: str, req_id: ReqID, describe: Callable[..., ReqInfo], *of: Any
+    ) -> None:
+        """A request changed; `describe(*of)` may be called later, and gives what it is now."""
+        self._tell(req_id, kind, describe, of)
 
-    def worker(self, kind: str, uuid: WorkerUUID, describe: Callable[[], WorkerInfo]) -> None:
-        """A worker changed; `describe` as above."""
-        self._tell(uuid, kind, describe)
+    def worker(
+        self, kind: str, uuid: WorkerUUID, describe: Callable[..., WorkerInfo], *of: Any
+    ) -> None:
+        """A worker changed; `describe(*of)` as above."""
+        self._tell(uuid, kind, describe, of)
 
-    def _tell(self, about: ReqID | WorkerUUID, kind: str, describe: Callable[[], Any]) -> None:
-        self._number += 1
-        news = _News(self._number, about, kind, self._utcnow(), describe)
+    def _tell(
+        self,
+        about: ReqID | WorkerUUID,
+        kind: str,
+        describe: Callable[..., Any],
+        of: tuple[Any, ...],
+    ) -> None:
+        self._number = number = self._number + 1
+        news = _News(number, about, kind, self._utcnow(), describe, of)
         self._kept.append(news)
-        if self._watchers:
-            for watcher in tuple(self._watchers):
-                try:
-                    if watcher.wants(news):
-                        watcher.deliver(news.change(self._life))
-                except Exception:  # whoever watches must not stop those who work
-                    log.exception("news_not_delivered kind=%s about=%s", kind, about)
+        if not self._watchers:
+            return
+        listeners = self._listeners.get(kind)
+        if listeners is None:
+            listeners = tuple(one for one in self._watchers if one.listens_to(kind))
+            self._listeners[kind] = listeners
+        change: Change | None = None
+        for watcher in listeners:
+            try:
+                if watcher.wants(news):
+                    if change is None:
+                        change = news.change(self._life)
+                    watcher.deliver(change)
+            except Exception:  # whoever watches must not stop those who work
+                log.exception("news_not_delivered kind=%s about=%s", kind, about)
 
     def subscribe(
         self,
@@ -126,6 +133,7 @@ class ChangeFeed:
         if after_seq is not None and after_seq != self.seq:
             self._catch_up(watcher, after_seq)
         self._watchers.append(watcher)
+        self._listeners.clear()
         return self.seq, watcher
 
     def _catch_up(self, watcher: _Watcher, after_seq: str) -> None:
@@ -136,10 +144,11 @@ class ChangeFeed:
             watcher.deliver(Gap(self.seq, self._utcnow()))
             return
         for news in list(self._kept)[len(self._kept) - missed :]:
-            if watcher.wants(news):
+            if watcher.listens_to(news.kind) and watcher.wants(news):
                 watcher.deliver(news.change(self._life))
 
     def forget(self, watcher: _Watcher) -> None:
         """Delivers to it no more."""
         if watcher in self._watchers:
             self._watchers.remove(watcher)
+            self._listeners.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from types import TracebackType
 
 from actors.base import FarmActor, answer, fail
@@ -121,6 +120,8 @@ class RequestShell(FarmActor[RequestMessage]):
             self._timer = self._next = None
 
     def _drop_waiters(self) -> list[tuple[Acquire, Future]]:
+        if not self._waiters:
+            return []
         waiters, self._waiters = self._waiters, []
         for message, _ in waiters:
             self.directory.acquire_over(message.by.name)
@@ -197,11 +198,13 @@ class RequestShell(FarmActor[RequestMessage]):
         self._row, self._job = row, self.directory.store.job(self._id)
 
     def _info(self) -> ReqInfo:
-        return describe(self._row, self._job, self.directory, reachable=self._reachable)
+        return describe(self._row, self._job, self.directory, self._reachable)
 
     def _tell_feed(self, kind: str) -> None:
-        told = partial(describe, self._row, self._job, self.directory, reachable=self._reachable)
-        self.directory.feed.request(kind, self._id, told)
+        directory = self.directory
+        directory.feed.request(
+            kind, self._id, describe, self._row, self._job, directory, self._reachable
+        )
 
     @property
     def _now(self) -> datetime:
@@ -209,7 +212,7 @@ class RequestShell(FarmActor[RequestMessage]):
 
 
 def describe(
-    row: RequestRow, job: JobRow | None, directory: Directory, *, reachable: bool = True
+    row: RequestRow, job: JobRow | None, directory: Directory, reachable: bool = True
 ) -> ReqInfo:
     """The request as anyone may see it; says so if its board is out of reach."""
     lost = job is not None and not reachable and row.state is ReqState.INPROGRESS

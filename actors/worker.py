@@ -319,14 +319,14 @@ class WorkerActor(WorkerShell):
                 self._row = self.directory.store.worker(self._uuid)
                 fail(reply, InternalLogicError(f"worker {self._uuid} changed meanwhile"))
                 return
-            told, port = self._describe(), self._presence.port
+            told, port = self._info(), self._presence.port
             self._row = None
             self.directory.tell_matcher(WorkerForgotten(self._uuid))
             self.directory.give_back_permit(self._uuid)  # the answer to its prepare comes to nobody
             self.directory.workers.pop(self._uuid, None)
             self.directory.presence.pop(self._uuid, None)
             less(self.directory.boards_of, row.owner_key)
-            self.directory.feed.worker("deregistered", self._uuid, told)
+            self.directory.feed.worker("deregistered", self._uuid, lambda: told)
             if port is not None:
                 # Nobody listens to it any more. It comes back as a board that is not known yet, and
                 # ends what it may still keep, since the answer then tells it of no job (A3).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from types import TracebackType
 
 from actors.base import FarmActor, answer, fail
@@ -311,15 +310,15 @@ class WorkerShell(FarmActor[WorkerMessage]):
             there = self.directory.presence[self._uuid] = Presence()
         return there
 
-    def _describe(self) -> Callable[[], WorkerInfo]:
-        there = self._presence
-        return partial(worker.info, self._known, online=there.online, last_seen=there.last_seen)
-
     def _info(self) -> WorkerInfo:
-        return self._describe()()
+        there = self._presence
+        return worker.info(self._known, there.online, there.last_seen)
 
     def _news(self, kind: str) -> None:
-        self.directory.feed.worker(kind, self._uuid, self._describe())
+        there = self._presence
+        self.directory.feed.worker(
+            kind, self._uuid, worker.info, self._known, there.online, there.last_seen
+        )
 
     @property
     def _now(self) -> datetime:

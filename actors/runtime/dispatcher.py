@@ -103,6 +103,11 @@ class Dispatcher(ABC):
     def is_current(self) -> bool:
         """Whether the caller is on the dispatcher's thread."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is ready that whoever brings more should wait for his turn first."""
+        return True
+
     @abstractmethod
     def stop_all(self) -> None:
         """Stops every actor that was started here, the newest first, each after what it got before.

@@ -27,6 +27,7 @@ ACTOR_MESSAGES = 32  # messages of one actor before the next one has its share
 TURN_MESSAGES = 256  # messages before the loop may look at its sockets
 TURN_S = 0.0005  # the same, by time: half of what a 1 ms timer may be late
 ARRIVALS = 10_000  # messages from other threads that one turn sorts into mailboxes, ~3 ms
+CROWD = 16  # ready actors; less is done in one turn of the loop, more may take several
 LONGEST_SLEEP_S = 1.0  # the loop's own clock stands still while the machine sleeps, ours does not
 
 
@@ -78,6 +79,11 @@ class LoopDispatcher(Dispatcher):
     def loop_here(self) -> asyncio.AbstractEventLoop | None:
         """The loop, if this thread runs it."""
         return self._loop if self._where._thread_id == get_ident() else None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether what is ready may take more than one turn of the loop."""
+        return len(self._ready) >= CROWD or bool(self._arrivals)
 
     # --- what comes in
     def deliver(self, mailbox: Mailbox, message: Any, reply: pykka.Future[Any] | None) -> None:

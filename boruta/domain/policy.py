@@ -6,10 +6,9 @@ what is allowed. No clock is read: `now` comes from the caller.
 
 from __future__ import annotations
 
-import calendar
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from boruta.domain import defaults
@@ -102,6 +101,8 @@ def check_groups(caller: Caller, groups: Sequence[str]) -> Groups:
         NotPermitted: a group is not among the key's.
         BadRequest, TooLarge: see `check_group_names`.
     """
+    if groups == () == caller.groups:
+        return ()
     wanted = tuple(dict.fromkeys(check_group_names(groups)))
     if caller.is_admin or not caller.groups:
         return wanted
@@ -189,24 +190,25 @@ def _default_deadline(start: datetime, default_s: float | None) -> datetime:
         raise BadTime(f"deadline: {default_s:g} s after {stamp(start)} is no date") from None
 
 
-@lru_cache(maxsize=64)
-def _days(year: int, month: int) -> int:
-    return calendar.monthrange(year, month)[1]
-
-
 def months_later(start: datetime, months: int) -> datetime:
     """The same day some months later; a day too many runs on: January 31 leads to March 3.
 
     Raises:
         BadTime: that lies beyond the year 9999.
     """
-    years, month = divmod(start.month - 1 + months, 12)
-    year = start.year + years
-    if year > 9999:
-        raise BadTime(f"deadline: a month after {stamp(start)} lies beyond the year 9999")
-    days = _days(year, month + 1)
-    over = max(0, start.day - days)
-    return start.replace(year=year, month=month + 1, day=start.day - over) + timedelta(days=over)
+    try:
+        return start + _months(start.year, start.month, start.day, months)
+    except (OverflowError, ValueError):
+        text = f"deadline: a month after {stamp(start)} lies beyond the year 9999"
+        raise BadTime(text) from None
+
+
+@lru_cache(maxsize=64)
+def _months(year: int, month: int, day: int, months: int) -> timedelta:
+    """How long so many months are from this day; each request of a day asks for the same."""
+    years, zero_based = divmod(month - 1 + months, 12)
+    first = date(year + years, zero_based + 1, 1)
+    return first + timedelta(days=day - 1) - date(year, month, day)
 
 
 def check_job_timeout(job_timeout: float | None, limits: Limits) -> float:
@@ -315,9 +317,10 @@ def check_text(note: str, token: str | None, *, what: str = "note") -> None:
         TooLarge: over its limit.
         BadRequest: no text, an empty token, or control characters.
     """
-    limit = defaults.REASON_BYTES if what == "reason" else defaults.NOTE_BYTES
-    check_size(what, note, limit)
-    check_printable(what, note, allowed=LINE_BREAKS)
+    if note != "":
+        limit = defaults.REASON_BYTES if what == "reason" else defaults.NOTE_BYTES
+        check_size(what, note, limit)
+        check_printable(what, note, allowed=LINE_BREAKS)
     if token is None:
         return
     check_size("token", token, defaults.TOKEN_BYTES)

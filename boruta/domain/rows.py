@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from boruta.domain.quick import quick_replace
 from boruta.domain.types import (
     NO_CAPS,
     Capabilities,
@@ -128,6 +129,8 @@ class WorkerRow(NamedTuple):
 
 
 Row: TypeAlias = RequestRow | JobRow | WorkerRow
+for _kind in (RequestRow, JobRow, WorkerRow):
+    _kind._replace = quick_replace(_kind)  # type: ignore[method-assign]
 
 
 class Write(NamedTuple):

@@ -240,7 +240,7 @@ def back_off(failures: int, jitter: float) -> float:
     return float(min(most, least * 2 ** max(0, failures - 1)) * (0.5 + jitter / 2))
 
 
-def info(row: WorkerRow, *, online: bool, last_seen: datetime | None) -> WorkerInfo:
+def info(row: WorkerRow, online: bool, last_seen: datetime | None) -> WorkerInfo:
     """The worker as anyone may see it."""
     return _worker_info(
         worker_uuid=row.uuid,
