@@ -60,14 +60,17 @@ class FarmActor(LoopActor, Generic[M]):
 
     def on_receive(self, message: M) -> object:
         """Hands on a message that was told; of our own errors only a line is left."""
+        if self._broken is not None:
+            raise self._broken
+        self._handling = message
         reply = None
         if isinstance(message, Question):  # nobody hears the answer
             reply = Future(self.directory.dispatcher)
             self.actor_inbox.take_on(reply)
         try:
-            return self._handle(message, reply)
-        except BorutaError as error:
-            if isinstance(error, InternalLogicError):
+            return self.on_message(message, reply)
+        except BaseException as error:
+            if self._breaks(error):
                 raise
             what = type(message).__name__
             log.warning("refused %s=%s message=%s: %s", self.kind, self.key, what, error)
@@ -75,34 +78,32 @@ class FarmActor(LoopActor, Generic[M]):
 
     def on_asked(self, message: M, reply: Future) -> None:
         """Hands on a message that was asked; our own errors are its answers."""
-        if not isinstance(message, Question):
-            reply.answer(self._handle(message, None))
-            return
-        self.actor_inbox.take_on(reply)
-        try:
-            self._handle(message, reply)
-        except BorutaError as error:
-            if isinstance(error, InternalLogicError):
-                raise
-            reply.answer_error(error)
-
-    def _handle(self, message: M, reply: Future | None) -> object:
         if self._broken is not None:
-            self._handling = None  # it was asked: who asked has the error, and may ask again
             raise self._broken
         self._handling = message
+        question = isinstance(message, Question)
+        if question:
+            self.actor_inbox.take_on(reply)
         try:
-            return self.on_message(message, reply)
+            result = self.on_message(message, reply if question else None)
         except BaseException as error:
-            if not isinstance(error, BorutaError) or isinstance(error, InternalLogicError):
-                self._break(error)
-            raise
+            if self._breaks(error):
+                self._handling = None  # who asked has the error, and may ask again
+                raise
+            reply.answer_error(error)
+        else:
+            if not question:
+                reply.answer(result)
 
-    def _break(self, error: BaseException) -> None:
+    def _breaks(self, error: BaseException) -> bool:
+        """Whether it is more than a refusal; then the actor is started anew."""
+        if isinstance(error, BorutaError) and not isinstance(error, InternalLogicError):
+            return False
         # Of an asked actor Pykka lets live what has just failed. Its memory may be half changed, so
         # it must go down and start anew from the store: any further message makes it do so.
         self._broken = error
         self.actor_ref.tell(None)
+        return True
 
     def commit(self, transaction: Transaction, then: Callable[[Conflict | None], None]) -> None:
         """Commits; `then` hears the outcome on this actor's turn.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pykka
 
-from actors.directory import Directory
+from actors.directory import Directory, Presence
 from actors.messages import Answered, WorkerDue
 from actors.runtime import TimerHandle
 from boruta.domain import defaults
@@ -34,8 +34,11 @@ _log = logging.getLogger("boruta.worker")
 class Board:
     """The outward side of one worker. It keeps no state that the row has."""
 
-    def __init__(self, directory: Directory, ref: pykka.ActorRef[Any], uuid: WorkerUUID) -> None:
+    def __init__(
+        self, directory: Directory, ref: pykka.ActorRef[Any], uuid: WorkerUUID, there: Presence
+    ) -> None:
         self._directory = directory
+        self._there = there
         self._ref = ref
         self._uuid = uuid
         self._timers: dict[str, TimerHandle] = {}
@@ -201,8 +204,7 @@ class Board:
     # --- small things
     @property
     def _port(self) -> DryadPort | None:
-        there = self._directory.presence.get(self._uuid)
-        return None if there is None else there.port
+        return self._there.port
 
     def log(self, event: str, **fields: object) -> None:
         """One line for whoever runs the lab."""

@@ -129,37 +129,53 @@ class Directory:
     def tell_matcher(self, message: MatcherMessage) -> None:
         """Tells the matcher."""
         if self.matcher is not None:
-            self._tell(self.matcher, message)
+            try:
+                self.matcher.tell(message)
+            except pykka.ActorDeadError:
+                self._came_late(message)
 
     def tell_worker(self, uuid: WorkerUUID, message: WorkerMessage) -> bool:
         """Tells the worker, if there is one."""
         ref = self.workers.get(uuid)
-        return ref is not None and self._tell(ref, message, uuid)
+        if ref is None:
+            return False
+        try:
+            ref.tell(message)
+        except pykka.ActorDeadError:
+            return self._came_late(message, uuid)
+        return True
 
     def tell_request(
         self, req_id: ReqID, message: RequestMessage, sender: tuple[WorkerUUID, int] | None = None
     ) -> bool:
         """Tells the request; a `sender` (uuid, epoch) hears `Gone` if there is none."""
         ref = self.requests.get(req_id)
-        if ref is not None and self._tell(ref, message, req_id):
-            return True
+        if ref is not None:
+            try:
+                ref.tell(message)
+                return True
+            except pykka.ActorDeadError:
+                if self._came_late(message, req_id):
+                    return True
         if sender is not None and req_id not in self.left:  # one that is started anew will know
             uuid, epoch = sender
             self.tell_worker(uuid, Gone(req_id, epoch))
         return False
 
-    def _tell(
-        self, ref: pykka.ActorRef[Any], message: object, key: ReqID | WorkerUUID | None = None
-    ) -> bool:
-        try:
-            ref.tell(message)
-        except pykka.ActorDeadError:
-            if key is not None and key in self.left and isinstance(message, Once):
-                self.left[key].append(message)
-                return True
-            self.undeliverable += 1
-            return False
-        return True
+    def _came_late(self, message: object, key: ReqID | WorkerUUID | None = None) -> bool:
+        """Its actor has stopped; whether the one that is started in its place will hear it."""
+        if key is not None and key in self.left and isinstance(message, Once):
+            self.left[key].append(message)
+            return True
+        self.undeliverable += 1
+        return False
+
+    def there(self, uuid: WorkerUUID) -> Presence:
+        """Whether the worker's agent is there."""
+        there = self.presence.get(uuid)
+        if there is None:
+            there = self.presence[uuid] = Presence()
+        return there
 
     def give_back_permit(self, uuid: WorkerUUID) -> None:
         """The worker is not being prepared any more."""

@@ -27,7 +27,7 @@ from actors.messages import (
 )
 from actors.runtime import Future
 from boruta.domain import defaults
-from boruta.domain.matching import Matching
+from boruta.domain.matching import PAIRS_A_TURN, Matching
 from boruta.domain.rows import RequestRow
 from boruta.domain.types import (
     Capabilities,
@@ -37,6 +37,7 @@ from boruta.domain.types import (
     WorkerUUID,
 )
 
+_MATCH = Match()
 EXPLAIN_S = 0.002  # for explanations in one turn; then come others, the sockets too
 
 
@@ -66,6 +67,7 @@ class MatcherActor(FarmActor[MatcherMessage]):
                 self._ready_again(row)
             case RequestLeft(id=req_id):
                 self._forget(req_id)
+                return None  # that makes nothing possible which was not
             case WorkerKnown(worker=row):
                 self.directory.ever_registered = True
                 self._matching.worker_known(row.uuid, row.caps.without_uuid(), row.groups)
@@ -112,23 +114,32 @@ class MatcherActor(FarmActor[MatcherMessage]):
         )
 
     def _match_soon(self) -> None:
+        """Matches, at once if nothing else has come in."""
+        if self.actor_inbox.empty():
+            self._match()
+        else:
+            self._match_later()
+
+    def _match_later(self) -> None:
         if not self._match_is_due:
             self._match_is_due = True
-            self.actor_ref.tell(Match())
+            self.actor_ref.tell(_MATCH)
 
     def _match(self) -> None:
         if self.directory.holding:
             return  # the first seconds after a start: all known agents may come back yet (B2)
         more = self._matching.advance(defaults.INDEX_SLICE)
         found = self._matching.matches()
+        more = more or self._matching.unfinished or len(found) == PAIRS_A_TURN
         now = self.directory.dispatcher.now()
-        for pair in found:
-            row = self._ready[pair.request_id]
-            self._asked[row.id] = (pair.worker_uuid, row.rev, now)
-            if not self.directory.tell_worker(pair.worker_uuid, Assign(row)):
-                self._put_back(row.id)
-        if more or found or self._matching.unfinished:
-            self._match_soon()
+        for req_id, uuid in found:
+            row = self._ready[req_id]
+            self._asked[req_id] = (uuid, row.rev, now)
+            if not self.directory.tell_worker(uuid, Assign(row)):
+                self._put_back(req_id)
+                more = True
+        if more:
+            self._match_later()
         elif self.directory.rules.unservable == "invalid" and self.directory.judging:
             self._invalidate()
 

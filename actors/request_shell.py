@@ -154,9 +154,10 @@ class RequestShell(FarmActor[RequestMessage]):
 
     def _finish(self) -> None:
         self._drop_timer()
-        self.directory.tell_matcher(RequestLeft(self._id))
         job = self._job
-        if job is not None:
+        if job is None:  # else it has left the queue already
+            self.directory.tell_matcher(RequestLeft(self._id))
+        else:
             self.directory.tell_worker(
                 job.worker_uuid,
                 Release(self._id, job.board_epoch, self._row.reason_code, self._row.reason),

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from actors.base import FarmActor, answer, fail
 from actors.board import Board
-from actors.directory import Directory, Presence
+from actors.directory import Directory
 from actors.inboxes import WorkerMessage
 from actors.messages import (
     Assigned,
@@ -44,7 +44,8 @@ class WorkerShell(FarmActor[WorkerMessage]):
         super().__init__(directory, key)
         self._uuid = key
         self._row: WorkerRow | None = None
-        self._board = Board(directory, self.actor_ref, key)
+        self._presence = directory.there(key)
+        self._board = Board(directory, self.actor_ref, key, self._presence)
         self._offered = False
         self._settled = True
         self._refusals = 0
@@ -302,13 +303,6 @@ class WorkerShell(FarmActor[WorkerMessage]):
         if self._row is None:
             raise NotFoundError(f"worker {self._uuid} not found")
         return self._row
-
-    @property
-    def _presence(self) -> Presence:
-        there = self.directory.presence.get(self._uuid)
-        if there is None:
-            there = self.directory.presence[self._uuid] = Presence()
-        return there
 
     def _info(self) -> WorkerInfo:
         there = self._presence

@@ -15,11 +15,10 @@ from actors.directory import Rules
 from actors.front import EngineFront
 from actors.runtime import LoopDispatcher
 from actors.system import System
+from benchmarks.doubles import FreePorts, ObedientBoard
 from boruta.domain.types import Caller, Capabilities, ReqID, Role, WorkerState
 from boruta.server import GC_THRESHOLDS
 from boruta.store.memory import MemoryStore
-from boruta.testing.access import FakeAccess
-from boruta.testing.dryad import FakeDryad
 
 ADMIN: Final = Caller("admin", Role.ADMIN)
 A_CALLER_HAS: Final = 9_000  # live requests of one key; the engine's own limit is 10,000
@@ -42,8 +41,8 @@ class Engine:
         """Registers so many boards more."""
         for number in range(first, first + count):
             caps = {"UUID": f"board-{number:05}", "arch": "bench", "slot": str(number % 10)}
-            dryad = FakeDryad(self.dispatcher, caps)
-            await self.front.superviser(ADMIN).register(dryad.registration(), dryad)
+            board = ObedientBoard(self.dispatcher, caps)
+            await self.front.superviser(ADMIN).register(board.registration(), board)
 
     def api(self, number: int) -> RequestsApi:
         """The requests of the caller who queues the request of this number."""
@@ -82,7 +81,7 @@ async def engine(boards: int) -> AsyncIterator[Engine]:
         return f"private {number}", f"ssh-ed25519 {number}"
 
     rules = Rules(initial=WorkerState.IDLE)
-    system = System(dispatcher, MemoryStore(), FakeAccess(), make_key, lambda: 0.5, rules, "bench")
+    system = System(dispatcher, MemoryStore(), FreePorts(), make_key, lambda: 0.5, rules, "bench")
     before = gc.get_threshold()
     gc.collect()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -108,7 +108,8 @@ class LeaseFile:
     async def save(self, what: Remembered) -> None:
         """Writes it, off the loop: a slow card must not silence the agent."""
         try:
-            await asyncio.to_thread(self._write, json.dumps(asdict(what)))
+            fields = {**asdict(what), "epoch": what.epoch._asdict()}
+            await asyncio.to_thread(self._write, json.dumps(fields))
         except OSError as error:
             raise InfraError(f"{self._path}: cannot be written: {error}") from error
 

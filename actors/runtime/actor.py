@@ -127,9 +127,11 @@ class LoopActor(pykka.Actor):
         dispatcher.registry.add(self)
         if self.use_pykka_registry:
             pykka.ActorRegistry.register(ref)
-        log.debug("Starting %s", self)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("Starting %s", self)
         try:
-            dispatcher.check_open(self)
+            if dispatcher.closed:
+                dispatcher.check_open(self)
             self._start_actor_loop()
         except BaseException:
             self._leave()
@@ -147,7 +149,8 @@ class LoopActor(pykka.Actor):
 
     def _stop(self) -> None:
         self._leave()
-        log.debug("Stopped %s", self)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("Stopped %s", self)
         try:
             self.on_stop()
         except BaseException as error:

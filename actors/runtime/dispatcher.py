@@ -66,8 +66,12 @@ class Dispatcher(ABC):
         Raises:
             DispatcherStopped: after `stop_all`.
         """
-        self.check_open(cls.__name__)
-        before, current.dispatcher = current.dispatcher, self
+        if self.closed:
+            self.check_open(cls.__name__)
+        before = current.dispatcher
+        if before is self:
+            return cls(*args, **kwargs)._begin(self)
+        current.dispatcher = self
         try:
             actor = cls(*args, **kwargs)
         finally:

@@ -46,7 +46,7 @@ class LoopDispatcher(Dispatcher):
         self._clock = AnchoredClock()
         self._ready: deque[Mailbox | Calls] = deque()
         self._scheduled = False  # the loop is going to call _turn
-        self._working = False
+        self._working: int | None = None  # the thread that runs a turn
         self._date: datetime | None = None  # of the turn that is running, once it was asked for
         # What other threads send, flat as a mailbox: mailbox, message, reply, mailbox, ...; a call
         # is None, function, None.
@@ -67,14 +67,15 @@ class LoopDispatcher(Dispatcher):
         date = self._date
         if date is None:
             date = self._clock.utcnow()
-            if self._working:
+            if self._working is not None:
                 self._date = date
         return date
 
     @property
     def is_current(self) -> bool:
         """Whether the caller runs on the loop."""
-        return bool(self._where._thread_id == get_ident())
+        here = get_ident()
+        return self._working == here or bool(self._where._thread_id == here)
 
     def loop_here(self) -> asyncio.AbstractEventLoop | None:
         """The loop, if this thread runs it."""
@@ -94,13 +95,14 @@ class LoopDispatcher(Dispatcher):
         """
         # While anything has arrived from elsewhere the loop's own messages queue behind it: they
         # may be its consequence.
-        if self._where._thread_id == get_ident() and not self._arrivals:
+        here = get_ident()
+        if (self._working == here or self._where._thread_id == here) and not self._arrivals:
             # As `_accept`, whose call each message of each actor would cost.
             if mailbox.state == IDLE:
                 mailbox.state = READY
                 mailbox.queue = deque((message, reply))
                 self._ready.append(mailbox)
-                if not self._working and not self._scheduled:
+                if self._working is None and not self._scheduled:
                     self._schedule()
             elif mailbox.state == READY and message is not START:
                 mailbox.queue.extend((message, reply))  # type: ignore[union-attr]
@@ -115,7 +117,8 @@ class LoopDispatcher(Dispatcher):
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Calls `function` on the loop, in a turn of its own; from any thread."""
-        if self._where._thread_id == get_ident() and not self._arrivals:
+        here = get_ident()
+        if (self._working == here or self._where._thread_id == here) and not self._arrivals:
             self._accept_call(function)
         else:
             self._arrivals.extend((None, function, None))
@@ -153,7 +156,7 @@ class LoopDispatcher(Dispatcher):
     # --- turns
     def _make_ready(self, what: Mailbox | Calls) -> None:
         self._ready.append(what)
-        if not self._scheduled and not self._working:
+        if not self._scheduled and self._working is None:
             self._schedule()
 
     def _schedule(self) -> None:
@@ -171,7 +174,7 @@ class LoopDispatcher(Dispatcher):
 
     def _work(self) -> None:
         """Does what is due, then gives each ready actor its share."""
-        self._working = True
+        self._working = get_ident()
         before = current.dispatcher, current.turn
         current.dispatcher = current.turn = self
         try:
@@ -184,7 +187,7 @@ class LoopDispatcher(Dispatcher):
         finally:
             self.running = None
             current.dispatcher, current.turn = before
-            self._working = False
+            self._working = None
             self._date = None
             if (self._ready or self._arrivals) and not self._scheduled:
                 self._schedule()

@@ -13,6 +13,8 @@ from boruta.domain.types import ReqState, WorkerState
 class ReqEvent(enum.Enum):
     """What can happen to a request."""
 
+    __hash__ = object.__hash__  # that of Enum is written in Python
+
     ASSIGNED = "assigned"
     CLOSED = "closed"
     DEADLINE_PASSED = "deadline passed"
@@ -37,6 +39,8 @@ REQUEST_STEPS: Final[Mapping[tuple[ReqState, ReqEvent], ReqState]] = {
 
 class WorkerEvent(enum.Enum):
     """What can happen to a worker."""
+
+    __hash__ = object.__hash__  # that of Enum is written in Python
 
     ENABLE = "enable"  # an admin sets IDLE
     TAKE_OUT = "take out"  # an admin sets MAINTENANCE, or caps changed

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NewType, Protocol, TypeAlias
+from typing import Final, NamedTuple, NewType, Protocol, TypeAlias
 
 from boruta.domain.errors import CapsMissingUUID
 from boruta.domain.later import AtFirstLook
@@ -125,18 +125,11 @@ class UserInfo:
 NOBODY: Final = UserInfo()
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """The pair that makes a command of an older life stale (SAFETY, A2)."""
+class Epoch(NamedTuple):
+    """The pair that makes a command of an older life stale (SAFETY, A2); the older one is less."""
 
     server: int = 0
     board: int = 0
-
-    def __lt__(self, other: Epoch) -> bool:
-        return (self.server, self.board) < (other.server, other.board)
-
-    def __le__(self, other: Epoch) -> bool:
-        return (self.server, self.board) <= (other.server, other.board)
 
 
 NO_EPOCH: Final = Epoch()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from boruta.domain.errors import InternalLogicError
 from boruta.domain.ordered import OrderedKeys
@@ -24,8 +24,7 @@ PROBES: Final = 32  # tries at the front of the line before all news of a node i
 _Offer: TypeAlias = Place | tuple[()]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """The request gets the worker."""
 
     request_id: ReqID

@@ -26,11 +26,13 @@ BOARD_FAULTS: Final = frozenset({"board_failed", "board_lost"})
 def _step(row: WorkerRow, event: WorkerEvent, now: datetime, **fields: object) -> WorkerRow:
     state = worker_after(row.state, event)
     if state is not row.state:
-        fields.setdefault("since", now)
+        fields["since"] = now
     return row._replace(rev=row.rev + 1, state=state, **fields)  # type: ignore[arg-type]
 
 
-def prepare_anew(row: WorkerRow, event: WorkerEvent, now: datetime) -> WorkerRow:
+def prepare_anew(
+    row: WorkerRow, event: WorkerEvent, now: datetime, **more: object
+) -> WorkerRow:
     """PREPARE under a new epoch, with nothing left of what was."""
     return _step(
         row,
@@ -41,6 +43,7 @@ def prepare_anew(row: WorkerRow, event: WorkerEvent, now: datetime) -> WorkerRow
         prepared_key="",
         reason="",
         reason_code="",
+        **more,
     )
 
 
@@ -180,7 +183,7 @@ def claimed(row: WorkerRow, request: ReqID, now: datetime) -> WorkerRow:
 
 def released(row: WorkerRow, now: datetime) -> WorkerRow:
     """After a job that ended well: to be prepared anew, or put in maintenance if it drains."""
-    fresh = prepare_anew(row, _E.RELEASED, now)._replace(short_jobs=0)
+    fresh = prepare_anew(row, _E.RELEASED, now, short_jobs=0)
     if not row.drain:
         return fresh
     return taken_out(fresh, now, row.reason)._replace(rev=row.rev + 1)

@@ -124,21 +124,20 @@ class MemoryStore:
         return None
 
     def _put(self, row: Row) -> None:
-        match row:
-            case RequestRow():
-                if self._catalogue.kept:
-                    self._catalogue.changed(row.id, self._requests.get(row.id))
-                self._requests[row.id] = row
-                if row.token is not None:
-                    self._tokens[row.owner_name, row.token] = row.id
-            case WorkerRow():
-                self._workers[row.uuid] = row
-            case JobRow():
-                self._jobs[row.request_id] = row
-                if row.ended_at is None:
-                    self._live_jobs[row.worker_uuid] = row.request_id
-                elif self._live_jobs.get(row.worker_uuid) == row.request_id:
-                    del self._live_jobs[row.worker_uuid]
+        if isinstance(row, WorkerRow):
+            self._workers[row.uuid] = row
+        elif isinstance(row, RequestRow):
+            if self._catalogue.kept:
+                self._catalogue.changed(row.id, self._requests.get(row.id))
+            self._requests[row.id] = row
+            if row.token is not None:
+                self._tokens[row.owner_name, row.token] = row.id
+        else:
+            self._jobs[row.request_id] = row
+            if row.ended_at is None:
+                self._live_jobs[row.worker_uuid] = row.request_id
+            elif self._live_jobs.get(row.worker_uuid) == row.request_id:
+                del self._live_jobs[row.worker_uuid]
 
     def _remove(self, change: Remove) -> None:
         if isinstance(change.id, str):

@@ -68,7 +68,7 @@ def test_every_command_bears_a_higher_epoch_than_the_last(farm: SimFarm) -> None
 
 def test_the_registration_answers_above_the_epoch_that_the_agent_has_seen(farm: SimFarm) -> None:
     dryad = FakeDryad(farm.sim, {"UUID": "b1"})
-    dryad.epoch = replace(dryad.epoch, server=41, board=17)
+    dryad.epoch = dryad.epoch._replace(server=41, board=17)
     answer = farm.register(dryad)
     assert answer.epoch.server == 42
     farm.set_state("b1", WorkerState.IDLE)
