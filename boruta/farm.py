@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from boruta.domain.types import (
     WorkerState,
     WorkerUUID,
 )
-from boruta.loops import LoopThread, Undo
+from boruta.loops import GuardedLoop, LoopThread
 
 if TYPE_CHECKING:
     import pykka
@@ -49,19 +49,6 @@ T = TypeVar("T")
 SIMULATE_WITHIN_S: Final = 60.0
 _CLOSE_GRACE_S: Final = 0.2  # for the goodbye to leave; all peers are on this machine
 _open: set[Farm] = set()  # those never closed are closed at exit
-
-
-class _Guarded(LoopThread):
-    """The farm's loop for whoever uses the farm: one that is closed says so, and why."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, check: Callable[[], object]) -> None:
-        super().__init__(loop)
-        self._check = check
-
-    def call(self, make: Callable[[], Coroutine[Any, Any, T]], undo: Undo[T] | None = None) -> T:
-        """As `LoopThread.call`, after a look at the farm."""
-        self._check()
-        return super().call(make, undo)
 
 
 class Farm(BlockingRequests, BlockingWorkers):
@@ -126,7 +113,7 @@ class Farm(BlockingRequests, BlockingWorkers):
             requests, workers, thread.loop, feed=front.feed(caller), info=front.info,
             history=front.history,
         )  # fmt: skip
-        guarded = _Guarded(thread.loop, lambda: self._live)
+        guarded = GuardedLoop(thread.loop, lambda: self._live)
         BlockingRequests.__init__(self, guarded, lambda: requests)
         BlockingWorkers.__init__(self, guarded, lambda: workers)
 

@@ -179,3 +179,19 @@ class LoopThread:
 
 
 Undo = Callable[[T], Coroutine[Any, Any, object]]
+
+
+class GuardedLoop(LoopThread):
+    """A loop that is somebody else's: one that was closed says so, and why.
+
+    `check` raises if it was.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, check: Callable[[], object]) -> None:
+        super().__init__(loop)
+        self._check = check
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, T]], undo: Undo[T] | None = None) -> T:
+        """As `LoopThread.call`, after a look at the farm."""
+        self._check()
+        return super().call(make, undo)

@@ -19,7 +19,7 @@ ADMIN = Caller("admin", Role.ADMIN)
 async def open_server(data: Path) -> Any:
     from boruta.serving import Running, farm_config
 
-    return await Running.open(farm_config(None, data, "tcp://127.0.0.1:0"))
+    return await Running.open(farm_config(None, data, "tcp://127.0.0.1:0", kept=False))
 
 
 def write_config(tmp_path: Path, url: str) -> Path:
