@@ -146,7 +146,8 @@ class Farm:
     async def open(self) -> None:
         from boruta.serving import Running, farm_config
 
-        self.running = await Running.open(farm_config(None, self.data, "tcp://127.0.0.1:0", kept=True))
+        config = farm_config(None, self.data, "tcp://127.0.0.1:0", kept=True)
+        self.running = await Running.open(config)
 
     async def close(self) -> None:
         await self.running.close()
