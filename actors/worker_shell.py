@@ -12,6 +12,7 @@ from actors.directory import Directory
 from actors.inboxes import WorkerMessage
 from actors.messages import (
     Assigned,
+    Gone,
     WorkerGone,
     WorkerKnown,
     WorkerOffered,
@@ -30,7 +31,7 @@ from boruta.domain.errors import (
 )
 from boruta.domain.ports import Endpoint
 from boruta.domain.rows import Conflict, JobRow, RequestRow, WorkerRow, Write
-from boruta.domain.types import Caller, Role, WorkerInfo, WorkerState, WorkerUUID
+from boruta.domain.types import Caller, ReqState, Role, WorkerInfo, WorkerState, WorkerUUID
 
 _MOVES = 3  # ports that are tried in the place of one that is taken
 
@@ -82,8 +83,10 @@ class WorkerShell(FarmActor[WorkerMessage]):
             self.directory.tell_request(job.request_id, gone)
             return
         held = self.directory.store.request(job.request_id)
-        if held is not None:
+        if held is not None and held.state is ReqState.INPROGRESS:
             self._lend(endpoint, row, held, job, moves=_MOVES)
+        else:  # its end was written, the board's release was not: nobody gets in meanwhile (A4)
+            self.actor_ref.tell(Gone(job.request_id, job.board_epoch))
 
     def _lend(
         self, endpoint: Endpoint, row: WorkerRow, held: RequestRow, job: JobRow, moves: int = 0

@@ -144,6 +144,19 @@ def test_a_crash_keeps_a_beginning_of_what_was_decided_and_the_farm_goes_on(writ
     assert again.worker("b1").state is WorkerState.IDLE
 
 
+def test_no_way_opens_to_a_board_whose_release_was_lost_by_a_crash() -> None:
+    farm, req_id = lent()
+    farm.start_call(farm.front.requests(ALICE).close_request(req_id))
+    farm.late.write(1)  # the request's end, not the board's release
+    farm.sim.run_until_idle()
+    farm.system.stop()
+    again = Late(farm.late.crash())
+    again.writing()
+    assert again.state(req_id) is ReqState.DONE
+    assert again.worker("b1").state is WorkerState.PREPARE
+    assert [what for what, _ in again.access.log] == ["close"]
+
+
 def test_an_ill_store_lends_nothing_and_prolongs_nothing() -> None:
     farm, req_id = lent()
     farm.late.fall_ill()

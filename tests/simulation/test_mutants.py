@@ -12,8 +12,9 @@ from tests.simulation.mutants.agent import AGENTS
 from tests.simulation.mutants.engine import ENGINE
 from tests.simulation.mutants.judgement import JUDGEMENT
 from tests.simulation.mutants.mutant import Edit, Mutant
+from tests.simulation.mutants.writing import WRITING
 
-MUTANTS = (*ENGINE, *JUDGEMENT, *AGENTS)
+MUTANTS = (*ENGINE, *WRITING, *JUDGEMENT, *AGENTS)
 PLANS = sorted({mutant.plan for mutant in MUTANTS}, key=str)
 QUIET_SEEDS = (1,)  # where nearly all of them are found
 PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
