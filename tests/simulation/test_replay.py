@@ -56,7 +56,10 @@ def test_a_seed_gives_the_same_digest_whatever_the_hash_seed_of_the_process() ->
 # Clients that are cut off amid several calls, tasks that hang for ever, servers that die with all.
 PLANS = (
     Plan(8, HOUR_S, "cut=60", 0.9, 600.0),
-    Plan(5, HOUR_S, "storms=1,client_killed=0.3,server_killed=40,claim_refused=0.1", 0.9, 600.0),
+    Plan(
+        5, HOUR_S, "storms=1,client_killed=0.3,server_killed=60,store_ill=60,claim_refused=0.1",
+        0.9, 600.0,
+    ),
     Plan(5, HOUR_S, "prepare_hangs=0.3,agent_killed=40,agent_hung=40,server_lost=20", 0.9, 600.0),
 )  # fmt: skip
 

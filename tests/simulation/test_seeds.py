@@ -17,6 +17,18 @@ def test_a_bad_week_in_a_bad_lab(seed: int) -> None:
     assert run_one(seed, USUAL).broken == "", USUAL.again(seed)
 
 
+CRASHES = Plan(
+    6, 2.0 * HOUR_S, "server_killed=300,store_ill=100,cut=30,storms=0.5,turn_late=0.2", 0.9, 600.0
+)
+
+
+@pytest.mark.parametrize("seed", range(400, 404))
+def test_a_server_that_dies_amid_its_commits_has_told_nothing_that_is_lost(seed: int) -> None:
+    outcome = run_one(seed, CRASHES)
+    assert outcome.broken == "", CRASHES.again(seed)
+    assert outcome.summary.lives > 5
+
+
 @pytest.mark.parametrize("seed", range(200, 208))
 def test_a_small_farm_where_nearly_everything_goes_wrong(seed: int) -> None:
     assert run_one(seed, WILD).broken == "", WILD.again(seed)

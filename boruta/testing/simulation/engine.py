@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import pykka
 
@@ -219,6 +219,13 @@ class SimSystem(System):
         super()._tick()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
+
+    @property
+    def offered(self) -> Container[ReqID]:
+        """Requests that a board was offered to, which has not answered yet."""
+        matcher: Any = self.directory.matcher
+        actor = matcher.actor_inbox.actor
+        return () if actor is None else cast(Container[ReqID], actor._asked)
 
     def look(self) -> None:
         """A tick, now."""

@@ -110,9 +110,13 @@ class Queue:
             return
         place = (claimed.priority, claimed.queue_seq)
         blur = BLUR_S if server.weather.faults.turn_late else 0.0
+        # Where turns come late, one that is further ahead may have been offered another board.
+        offered = server.system.offered if blur else ()
         for row, ready_at in self.waiting.values():
             ahead = (row.priority, row.queue_seq) < place and ready_at < self._world.now - blur
-            if ahead and self.fits(row, board) and not self._early(server, row):
+            if not ahead or row.id in offered:
+                continue
+            if self.fits(row, board) and not self._early(server, row):
                 self._broken(
                     "4 order",
                     f"{uuid} is given to request {req_id} (priority {place[0]}) while request "
