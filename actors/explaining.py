@@ -11,6 +11,7 @@ from actors.runtime import Future
 from boruta.domain import waiting
 from boruta.domain.later import Later
 from boruta.domain.matching import Matching
+from boruta.domain.ordered import OrderedKeys
 from boruta.domain.pools import Bucket, Place
 from boruta.domain.rows import RequestRow
 from boruta.domain.showing import Waits
@@ -20,7 +21,7 @@ from boruta.domain.types import Capabilities, Groups, ReqID, ReqState, WorkerUUI
 
 ROWS: Final = 1024  # looked at between two looks at the clock, less than 1 ms
 BOARDS: Final = 200  # looked at between two looks at the clock, likewise
-MANY: Final = 2_000  # rows; with more, and at least this part of the queue, it is copied
+MANY: Final = 2_000  # rows; with more, and at least this part of the queue, all of it is kept
 PART: Final = 16
 
 
@@ -71,10 +72,10 @@ class Explaining:
         return True
 
     def _of_all(self) -> Iterator[None]:
-        """By all kinds of requests that there are, and a copy of the queues for each."""
+        """By all kinds of requests that there are, and the queues for each."""
         matching, kinds, strangers = self._matching, dict[Asked, Seen](), set[ReqID]()
         self._found = Snapshot(kinds, strangers)
-        copies: dict[object, list[Place]] = {}
+        copies: dict[OrderedKeys[Place], OrderedKeys[Place]] = {}
         yield from self._see(kinds, copies)
         for chunk in chunks(self._rows, ROWS):
             for row in [row for row in chunk if row.id not in matching]:
@@ -87,7 +88,9 @@ class Explaining:
             yield
         yield from self._see(kinds, copies)  # some may have come meanwhile
 
-    def _see(self, kinds: dict[Asked, Seen], copies: dict[object, list[Place]]) -> Iterator[None]:
+    def _see(
+        self, kinds: dict[Asked, Seen], copies: dict[OrderedKeys[Place], OrderedKeys[Place]]
+    ) -> Iterator[None]:
         matching = self._matching
         for bucket in matching.kinds():
             asked = (bucket.caps, bucket.groups)
@@ -97,7 +100,7 @@ class Explaining:
             for queue in matching.queues_of(bucket):
                 copy = copies.get(queue)
                 if copy is None:
-                    copy = copies[queue] = queue.keys()
+                    copy = copies[queue] = queue.snapshot()
                 queues.append(copy)
             kinds[asked] = ((yield from self._judge(*asked)), self._typical(*asked), queues)
             yield

@@ -22,9 +22,9 @@ from boruta.supervised import Supervisor
 log = logging.getLogger("boruta.server")
 
 # What is made at the start lives as long as the process, and of what comes later most dies young:
-# full collections would only cost time (20 ms and more with 100,000 requests). Young ones are few
-# at a time: a collection holds the loop, 1 ms for each 2,000 of them.
-GC_THRESHOLDS: Final = (5_000, 200, 50)
+# full collections would only cost time (100 ms and more with 100,000 requests). Others are of few
+# objects at a time, 2,000 and 6,000: a collection holds the loop, 1 ms for each 2,000 of them.
+GC_THRESHOLDS: Final = (2_000, 3, 8_000)
 # A board and its tunnel are two sockets, each client one; below this a hundred boards do not fit.
 FILES_WANTED: Final = 4096
 STAND_BACK_S: Final = 2.0  # after a hand-over, so that the other one gets the lead

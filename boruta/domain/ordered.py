@@ -26,10 +26,11 @@ class OrderedKeys(Generic[K]):
     after a change O(n / block).
     """
 
-    __slots__ = ("_before", "_blocks", "_lasts", "_size")
+    __slots__ = ("_before", "_blocks", "_lasts", "_shared", "_size")
 
     def __init__(self) -> None:
         self._blocks: list[list[K]] = []
+        self._shared: set[int] = set()  # blocks that snapshots have too: copied before a change
         self._lasts: list[K] = []
         self._size = 0
         # How many keys stand before each block; None if that has changed since it was counted.
@@ -49,6 +50,22 @@ class OrderedKeys(Generic[K]):
             found += block
         return found
 
+    def snapshot(self) -> OrderedKeys[K]:
+        """The keys as they are now, whatever comes or goes; costs O(n / block)."""
+        twin: OrderedKeys[K] = OrderedKeys()
+        twin._blocks, twin._lasts, twin._size = [*self._blocks], [*self._lasts], self._size
+        self._shared = set(map(id, self._blocks))
+        twin._shared = self._shared.copy()
+        return twin
+
+    def _own(self, at: int) -> list[K]:
+        """The block there, which nobody else has."""
+        block = self._blocks[at]
+        if id(block) in self._shared:
+            self._shared.discard(id(block))
+            block = self._blocks[at] = [*block]
+        return block
+
     def first(self) -> K | None:
         """The lowest key, if there is one."""
         return self._blocks[0][0] if self._blocks else None
@@ -65,11 +82,12 @@ class OrderedKeys(Generic[K]):
         at = bisect_left(lasts, key)
         if at == len(lasts):
             at -= 1
-            blocks[at].append(key)
+            block = self._own(at) if self._shared else blocks[at]
+            block.append(key)
             lasts[at] = key
         else:
-            insort(blocks[at], key)
-        block = blocks[at]
+            block = self._own(at) if self._shared else blocks[at]
+            insort(block, key)
         if len(block) > _BLOCK:
             half = len(block) // 2
             blocks.insert(at + 1, block[half:])
@@ -89,6 +107,8 @@ class OrderedKeys(Generic[K]):
         place = bisect_left(block, key)
         if block[place] != key:
             raise KeyError(key)
+        if self._shared:
+            block = self._own(at)
         del block[place]
         self._size -= 1
         self._before = None

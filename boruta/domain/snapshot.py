@@ -1,16 +1,16 @@
 """The whole queue as it stands at one moment, for lists of most of what waits.
 
-Nothing is worked out for one request before somebody looks; a copy of the queues costs less than
-a look at each row.
+Nothing is worked out for one request before somebody looks: of the queues it has what costs next
+to nothing, their blocks.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
 from boruta.domain.later import Later
+from boruta.domain.ordered import OrderedKeys
 from boruta.domain.pools import Place
 from boruta.domain.rows import RequestRow
 from boruta.domain.types import Capabilities, Groups, QueueInfo, ReqID
@@ -18,7 +18,7 @@ from boruta.domain.waiting import Standing, why
 
 Asked: TypeAlias = tuple[Capabilities, Groups]
 # How the boards stand that fit, how long they are held, and the queues for them.
-Seen: TypeAlias = tuple[Standing, float | None, Sequence[Sequence[Place]]]
+Seen: TypeAlias = tuple[Standing, float | None, Sequence[OrderedKeys[Place]]]
 
 
 class Snapshot(Later):
@@ -56,5 +56,5 @@ class _Waits(Later):
         position = 0
         if row.id not in snapshot.strangers:
             place = (row.priority, row.queue_seq, row.id)
-            position = 1 + sum([bisect_left(queue, place) for queue in queues])
+            position = 1 + sum([queue.rank(place) for queue in queues])
         return why(row, position, standing, typical_s)

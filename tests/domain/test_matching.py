@@ -366,6 +366,24 @@ def test_the_index_finds_every_pair_that_fits(
         assert found_before == [boards]
 
 
+def test_a_snapshot_of_ordered_keys_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boruta.domain.ordered._BLOCK", 4)
+    keys: OrderedKeys[int] = OrderedKeys()
+    model: set[int] = set()
+    kept: list[tuple[OrderedKeys[int], list[int]]] = []
+    chance = random.Random(7)
+    for step in range(2000):
+        key = chance.randrange(60)
+        (keys.remove if key in model else keys.add)(key)
+        model ^= {key}
+        if step % 7 == 0:
+            kept.append((keys.snapshot(), sorted(model)))
+    for snapshot, wanted in kept:
+        assert snapshot.keys() == wanted
+        assert [snapshot.rank(key) for key in wanted] == [*range(len(wanted))]
+    assert keys.keys() == sorted(model)
+
+
 def test_ordered_keys_are_a_sorted_list_that_is_quick() -> None:
     keys: OrderedKeys[int] = OrderedKeys()
     model: list[int] = []

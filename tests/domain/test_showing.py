@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from boruta.domain.later import Later
+from boruta.domain.ordered import OrderedKeys
+from boruta.domain.pools import Place
 from boruta.domain.request import Limits
 from boruta.domain.rows import JobRow, RequestRow
 from boruta.domain.showing import info, infos
@@ -40,7 +42,10 @@ def job(number: int) -> JobRow:
 
 def snapshot(*strangers: ReqID) -> Snapshot:
     nobody = Standing((), ("arch=arm",), True, NOON)
-    queues = [[(5, 1, 1), (5, 2, 2), (5, 3, 3)], [(4, 9, 9)]]
+    queues = [OrderedKeys[Place](), OrderedKeys[Place]()]
+    for place in (5, 1, 1), (5, 2, 2), (5, 3, 3):
+        queues[0].add(place)
+    queues[1].add((4, 9, 9))
     seen: Seen = (nobody, None, queues)
     return Snapshot({(ARM, ("lab",)): seen}, strangers)
 
