@@ -20,6 +20,7 @@ from boruta.domain.defaults import HISTORY_PAGE
 from boruta.domain.history import Event
 from boruta.domain.request import Limits
 from boruta.domain.types import Caller, ReqID, WorkerUUID
+from boruta.session_keys import session_key
 from boruta.storing import Stored
 from boruta.version import SOFTWARE
 from transport.server import Server
@@ -27,17 +28,6 @@ from transport.tunnels.tcp import Tunnels
 
 log = logging.getLogger("boruta.server")
 FLUSH_S: Final = 10.0  # a stopping server waits so long for its database
-
-
-def session_key() -> tuple[str, str]:
-    """A new ed25519 session key: (private OpenSSH text, public key line)."""
-    from cryptography.hazmat.primitives import serialization as ser
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.OpenSSH, ser.NoEncryption())
-    public = key.public_key().public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH)
-    return private.decode(), public.decode()
 
 
 def rules_of(config: ServerConfig) -> Rules:

@@ -248,7 +248,7 @@ def map_of(key: Check, item: Check, most: int) -> Check:
     """A map of at most `most` entries. TooLarge where it has more."""
 
     def check(value: object, path: Path) -> dict[Any, Any]:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise _wrong(path, "a map", value)
         if len(value) > most:
             raise too_large(path, most, "entries", len(value))
@@ -282,7 +282,7 @@ def record(**fields: Check | Optional) -> Check:
     find = checks.get
 
     def check(value: object, path: Path) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise _wrong(path, "a map", value)
         if not needed <= value.keys():
             where = shown((path, next(name for name in checks if name in needed - value.keys())))
@@ -299,7 +299,7 @@ def record(**fields: Check | Optional) -> Check:
 
 def open_record(value: object, path: Path) -> dict[str, Any]:
     """A map of names to anything."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise _wrong(path, "a map", value)
     for name in value:
         if not isinstance(name, str):

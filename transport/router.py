@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
@@ -27,7 +27,12 @@ from transport.zap import Admission
 log = logging.getLogger("boruta.wire")
 ANYONE: Final = Caller("insecure", Role.ADMIN)
 _BATCH: Final = 200
-_option: Final = zmq.backend.Socket.get  # pyzmq's own getsockopt makes enums of what it is asked
+# pyzmq's own getsockopt makes enums of what it is asked; plain numbers are found faster, too.
+_option: Final[Callable[..., Any]] = zmq.backend.Socket.get
+_NOW: Final = int(zmq.NOBLOCK)
+_EVENTS_NOW: Final = int(zmq.EVENTS)
+_READABLE: Final = int(zmq.POLLIN)
+_HAS_MORE: Final = int(zmq.RCVMORE)
 _DRAIN_MOST: Final = 50_000  # frames taken at once before a peer is judged
 _FORGET_CUT_S: Final = 30.0
 _COMPLAIN_S: Final = 10.0  # the same trouble is logged no more often
@@ -148,25 +153,26 @@ class Router:
 
     def _drain(self) -> bool:
         socket, get, now = self._socket, self.peers.get, self._clock()
-        recv, more = socket.recv, _option
+        recv, option = socket.recv, _option
         for _ in range(_BATCH):
-            if not self._open:
+            # Asked first: the exception of a socket that is empty costs three times as much.
+            if not self._open or not option(socket, _EVENTS_NOW) & _READABLE:
                 return False
             try:
-                routing_id = recv(zmq.NOBLOCK)
+                routing_id = recv(_NOW)
             except zmq.Again:
                 return False
             self.counts["frames"] += 1
             peer = get(routing_id)
             if peer is None:
-                first = recv(zmq.NOBLOCK, copy=False)
+                first = recv(_NOW, copy=False)
                 frame, several = first.bytes, first.more
                 peer = self._meet(routing_id, first, now)
             else:
-                frame, several = recv(zmq.NOBLOCK), bool(more(socket, zmq.RCVMORE))
+                frame, several = recv(_NOW), bool(option(socket, _HAS_MORE))
             while several:
-                recv(zmq.NOBLOCK)
-                several = bool(more(socket, zmq.RCVMORE))
+                recv(_NOW)
+                several = bool(option(socket, _HAS_MORE))
                 if not several and peer is not None:
                     self.cut(peer, "a message of several parts")
             if peer is None or peer.gone:

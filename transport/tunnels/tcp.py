@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from boruta.domain.defaults import TUNNEL_CONNECTIONS
@@ -35,6 +36,13 @@ class Count:
     from_board: int = 0
 
 
+@lru_cache(maxsize=1024)
+def _listening(host: str, port: int) -> tuple[int, SockAddr]:
+    """Family and socket address to listen at; asked for each job, and always the same."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return found[0][0], found[0][4]  # type: ignore[return-value]
+
+
 def address(target: str) -> tuple[int, SockAddr]:
     """Family and socket address of ``1.2.3.4:22`` or ``[::1]:22``.
 
@@ -43,6 +51,12 @@ def address(target: str) -> tuple[int, SockAddr]:
     Raises:
         BadAddress: it is something else.
     """
+    # The number of a scope (fe80::1%eth0) may be another one the next time.
+    return _address.__wrapped__(target) if "%" in target else _address(target)
+
+
+@lru_cache(maxsize=1024)
+def _address(target: str) -> tuple[int, SockAddr]:
     host, _, port = target.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     number = int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0
@@ -278,9 +292,7 @@ class Tunnels:
         return endpoint
 
     def _bound(self, port: int, host: str) -> Tunnel:
-        family, _, _, _, where = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, where = _listening(host, port)
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

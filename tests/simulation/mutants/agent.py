@@ -58,7 +58,7 @@ AGENT = (
     Mutant(
         "`prepare` does not end the session before",
         "A4",
-        ("1 one holder",),
+        ("1 one holder", "5 job time"),
         (Edit("dryad.agent:Agent._prepare", "await self._holding.end()", "pass"),),
     ),
     Mutant(
