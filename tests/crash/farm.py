@@ -17,7 +17,7 @@ from boruta.keys import KeyRing
 from boruta.store.check import check
 from tests.crash import judge
 from tests.crash.kept import read_kept
-from tests.crash.log import read
+from tests.crash.log import read, settled
 from tests.integration.lab import Lab
 
 BOARDS: Final = (5, 5, 4)  # of each process
@@ -121,6 +121,10 @@ class CrashFarm(Lab):
         self.kills += 1
         self.spawn_server()
 
+    def let_run(self, seconds: float) -> None:
+        """Nothing happens to it for so long."""
+        time.sleep(seconds)
+
     def leave(self) -> None:
         """The clients finish; then the server dies once more."""
         self.ready()
@@ -140,7 +144,7 @@ class CrashFarm(Lab):
     def findings(self) -> list[str]:
         """What does not agree; each with all that is known of it."""
         kept = read_kept(self._database, self.data)
-        ledger = list(read(self.place / "ledger"))
+        ledger = settled(read(self.place / "ledger"))
         boards = list(read(self.place / "boards.log"))
         found = [
             *judge.ledger_findings(ledger, kept),

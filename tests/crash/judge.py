@@ -160,10 +160,7 @@ def told(finding: Finding, ledger: Sequence[Line], boards: Sequence[Line], kept:
     req_id = finding.request
     row = kept.requests.get(req_id)
     mine = [
-        line
-        for line in ledger
-        if req_id in (line.get("id"), (line.get("answer") or {}).get("id"))
-        or req_id == (line.get("sent") or {}).get("id")
+        line for line in ledger if req_id in (line.get("id"), (line.get("answer") or {}).get("id"))
     ]
     there = [line for line in boards if line.get("request") == req_id]
     lines = [f"request {req_id}: {finding.text}"]

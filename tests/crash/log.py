@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +31,16 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     """The lines, in the order of their writing."""
     for line in path.read_text().splitlines():
         yield json.loads(line)
+
+
+def settled(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls' outcomes; those that have none yet come last, as `no_answer`."""
+    found, open_ = [], {}
+    for line in lines:
+        if "sent" in line:
+            open_[line["by"], line["call"]] = line
+        else:
+            sent = open_.pop((line["by"], line.get("call")), None)
+            found.append({**line, "sent_at": sent["at"]} if sent else line)
+    pending = [{**line, **line["sent"], "error": "no_answer"} for line in open_.values()]
+    return found + pending
