@@ -23,6 +23,7 @@ from benchmarks.scale import Scale
 BENCHMARKS: Final = {
     "actors": "the actor runtime beside stock Pykka",
     "jobs": "whole jobs a second, in process and over ZeroMQ",
+    "durable_jobs": "whole jobs a second with a store that survives, beside bare inserts",
     "queue": "new requests a second as the queue grows",
     "listing": "pages out of a long list, and how long they hold the loop",
     "memory": "bytes of a queued request, and of a large farm",

@@ -16,6 +16,7 @@ from actors.front import EngineFront
 from actors.runtime import LoopDispatcher
 from actors.system import System
 from benchmarks.doubles import FreePorts, ObedientBoard
+from boruta.domain.ports import Store
 from boruta.domain.types import Caller, Capabilities, ReqID, Role, WorkerState
 from boruta.server import GC_THRESHOLDS
 from boruta.store.memory import MemoryStore
@@ -71,8 +72,13 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(boards: int) -> AsyncIterator[Engine]:
-    """An engine with so many idle boards, and the garbage collector as the server has it."""
+async def engine(boards: int, store: Store | None = None) -> AsyncIterator[Engine]:
+    """An engine with so many idle boards, and the garbage collector as the server has it.
+
+    Args:
+        boards: how many.
+        store: what it writes to; None: nothing.
+    """
     dispatcher = LoopDispatcher(asyncio.get_running_loop())
     keys = itertools.count()
 
@@ -81,7 +87,8 @@ async def engine(boards: int) -> AsyncIterator[Engine]:
         return f"private {number}", f"ssh-ed25519 {number}"
 
     rules = Rules(initial=WorkerState.IDLE)
-    system = System(dispatcher, MemoryStore(), FreePorts(), make_key, lambda: 0.5, rules, "bench")
+    kept = MemoryStore() if store is None else store
+    system = System(dispatcher, kept, FreePorts(), make_key, lambda: 0.5, rules, "bench")
     before = gc.get_threshold()
     gc.collect()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -38,12 +38,16 @@ def why_not() -> str:
 
 
 class Postgres:
-    """One server; `start` and `stop` may be called again and again."""
+    """One server; `start` and `stop` may be called again and again.
 
-    def __init__(self, place: Path) -> None:
+    What is written survives a kill of its processes also without `fsync`, and tests are faster.
+    """
+
+    def __init__(self, place: Path, *, fsync: bool = False) -> None:
         bin_ = binaries()
         assert bin_ is not None
         self._bin = bin_
+        self._fsync = "on" if fsync else "off"
         self._user = "postgres" if os.geteuid() == 0 else None
         self.place = place
         self.data = place / "data"
@@ -64,10 +68,9 @@ class Postgres:
         """Starts it and waits until it takes connections."""
         log = (self.place / "log").open("ab")
         self._process = subprocess.Popen(
-            # What is written survives a kill of the process without fsync, and the tests are fast.
             [
                 str(self._bin / "postgres"), "-D", str(self.data), "-k", str(self.place),
-                "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=30",
+                "-c", "listen_addresses=", "-c", f"fsync={self._fsync}", "-c", "max_connections=30",
                 "-c", "shared_buffers=16MB", "-p", str(PORT),
             ],
             user=self._user,
@@ -122,11 +125,11 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Postgres]:
-    """A server that is there for the tests of a session."""
+def running(*, fsync: bool = False) -> Iterator[Postgres]:
+    """A server of our own, in a directory that goes with it."""
     with tempfile.TemporaryDirectory(prefix="boruta-pg-", dir="/tmp") as place:
         os.chmod(place, 0o755)
-        server = Postgres(Path(place))
+        server = Postgres(Path(place), fsync=fsync)
         server.start()
         try:
             yield server
