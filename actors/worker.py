@@ -108,8 +108,12 @@ class WorkerActor(WorkerShell):
         def then() -> None:
             if old is None:
                 self.directory.boards_of[back.row.owner_key] += 1
-            # One that this life of the server has not seen before was not lost: the server was.
-            was_lost = self._presence.port is None and self._presence.last_seen is not None
+            # One that this life of the server has not seen before was not lost: the server was,
+            # unless its process is another one now.
+            seen = self._presence.last_seen is not None
+            was_lost = self._presence.port is None and old is not None and (
+                seen or message.said.session != old.session
+            )
             self._presence.port = message.port
             self._presence.last_seen = self._now
             self._settled = not was_lost

@@ -198,7 +198,7 @@ def test_what_changes_nothing_or_has_its_effect_once_is_sent_again() -> None:
     again = {kind for kind in USER_CALLS if sent_again(kind, {})}
     assert again == {
         "requests.close", "requests.update", "requests.get", "requests.list", "requests.acquire",
-        "workers.list", "workers.get", "server.info", "ping",
+        "workers.list", "workers.get", "server.info", "ping", "events.history",
     }  # fmt: skip
 
 

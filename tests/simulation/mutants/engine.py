@@ -85,7 +85,7 @@ CLAIM = (
         (
             Edit(
                 "actors.api:RequestsApi._committed",
-                "directory.journal.submit((Write(row, 0),), then)",
+                "directory.journal.submit((Write(row, 0),), then, self._caller.name)",
                 "directory.dispatcher.call_later(0.05, lambda: (\n"
                 "        directory.journal.submit((Write(row, 0),), then)))\n"
                 "    done.answer(None)",

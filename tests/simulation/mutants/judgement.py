@@ -135,6 +135,7 @@ SILENCE = (
                 "False and",
             ),
         ),
+        seeds=4,
     ),
 )
 

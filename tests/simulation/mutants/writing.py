@@ -16,8 +16,8 @@ WRITING = (
                 "held is not None",
             ),
         ),
-        faults="server_killed=300,turn_late=0.3",
-        seeds=4,
+        faults="server_killed=300,turn_late=0.2",
+        hold_s=60.0,
     ),
     Mutant(
         "an answer goes out before what it tells is written",
@@ -61,6 +61,7 @@ WRITING = (
         ("7 written first",),
         (Edit("actors.api:RequestsApi.prolong_access", "self._check_store()", "pass"),),
         faults="store_ill=60,storms=0.5",
+        seeds=4,
     ),
     Mutant(
         "requests are taken in while the store is ill",
