@@ -13,7 +13,6 @@ log = logging.getLogger("boruta.runtime")
 STEP_S = 1.0  # less is slewed by NTP, which the monotonic clock follows too
 ADOPT_AFTER_S = 60.0  # a wrong time from a bad NTP answer is usually corrected sooner
 LOOK_EVERY_S = 1.0  # how often the system clock is compared, at most
-SAME_S = 0.0005  # what happens so soon after one another has the same date; a new one costs a us
 
 stopwatch = time.perf_counter
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -50,17 +49,13 @@ class AnchoredClock:
         self._since = self._looked = monotonic()
         self._step: float | None = None  # seconds by which the system clock differs
         self._seen = 0.0
-        self._dated, self._date = self._since, self._anchor
 
     def utcnow(self) -> datetime:
         """The date, aware, UTC."""
         now = self._monotonic()
-        if now - self._dated < SAME_S:
-            return self._date
         if now - self._looked >= LOOK_EVERY_S:
             self._look(now)
-        self._dated, self._date = now, self._at(now)
-        return self._date
+        return self._at(now)
 
     def _at(self, now: float) -> datetime:
         return self._anchor + timedelta(seconds=now - self._since)

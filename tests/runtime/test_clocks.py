@@ -86,12 +86,3 @@ def test_the_monotonic_clock_counts_the_machines_sleep(monkeypatch: pytest.Monke
         slept.setattr(time, "clock_gettime", lambda which: clock.get(which, 0.0))
         assert runpy.run_path(clocks_module.__file__)["monotonic"]() == 5000.0
     assert monotonic() <= monotonic()
-
-
-def test_what_happens_at_once_has_the_same_date() -> None:
-    clocks = Clocks()
-    now = clocks.passed(1)
-    clocks.seconds += 0.0004
-    assert clocks.anchored.utcnow() == now
-    clocks.seconds += 0.0004
-    assert clocks.anchored.utcnow() == now + timedelta(seconds=0.0008)
