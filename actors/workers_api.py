@@ -8,7 +8,7 @@ from typing import Any
 from actors.asking import Asking
 from actors.base import ActorGone, Restarted
 from actors.messages import Deregister, Register, RunCheck, SetFail, SetGroups, SetState
-from boruta.domain import listing, policy, requirements, worker
+from boruta.domain import caps_limits, listing, policy, worker
 from boruta.domain.commands import Registered, Registration
 from boruta.domain.errors import InternalLogicError, NotFoundError
 from boruta.domain.interfaces import WorkerListFilter
@@ -112,7 +112,7 @@ class SuperviserApi(Asking):
         """Makes the worker known, or tells of its return."""
         if self._caller.role is Role.USER:
             policy.check_worker(self._caller)
-        requirements.check_worker_caps(registration.caps)
+        caps_limits.check_worker_caps(registration.caps)
         uuid = registration.caps.get_worker_uuid()
         message = Register(registration, self._caller, port)
         for _ in range(_TRIES):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from boruta.domain.caps_limits import check_caps_limits, check_worker_caps
 from boruta.domain.defaults import AGENT_SSH_PORT, ZMQ_PORT
 from boruta.domain.errors import BadConfig, BorutaError
-from boruta.domain.requirements import check_caps_limits, check_worker_caps
 from boruta.domain.types import UUID_CAP, Capabilities
 from dryad import place
 from dryad.toml import TomlFile

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 
 from boruta.domain import defaults
+from boruta.domain.caps_limits import check_caps_limits, check_worker_caps
 from boruta.domain.errors import BadCaps, BadRequest, CapsMissingUUID, TooLarge
 from boruta.domain.requirements import (
     cap_text,
     cap_word,
-    check_caps_limits,
-    check_worker_caps,
     parse_cap_words,
     parse_caps,
 )
