@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from boruta.certificates import Certificate, is_z85_key, read_certificate, write_certificate
 from boruta.domain.errors import BadConfig, NotPermitted
@@ -14,6 +14,7 @@ from boruta.guarded import check_private, write_private
 if TYPE_CHECKING:
     from transport.client import KeyPair
 
+STORE_KEY_BYTES: Final = 32  # as AES-256 wants them
 
 def new_pair() -> tuple[str, str]:
     """A new CURVE pair: (public, secret), Z85."""
@@ -89,10 +90,10 @@ def make_store_key(path: Path) -> None:
     """32 random bytes under which secrets lie at rest; made where it is missing."""
     try:
         if not path.exists():
-            write_private(path, secrets.token_bytes(32), replace=False)
+            write_private(path, secrets.token_bytes(STORE_KEY_BYTES), replace=False)
         check_private(path, "key file")
-        if path.stat().st_size != 32:
-            raise BadConfig(f"{path}: not 32 bytes; put the right one back")
+        if path.stat().st_size != STORE_KEY_BYTES:
+            raise BadConfig(f"{path}: not {STORE_KEY_BYTES} bytes; put the right one back")
     except OSError as error:
         raise BadConfig(f"{path}: {error.strerror}", path=str(path)) from None
 

@@ -135,11 +135,11 @@ class Running:
             stored = await wanted.open()
             undo.callback(stored.close, 0.0)
             sync = None
-            if stored.database is not None:
+            if stored.lead is not None:
                 from boruta.sharing import PeerSync
                 from boruta.store.peers import SharedPeers
 
-                sync = PeerSync(keys, SharedPeers(stored.database), dispatcher)
+                sync = PeerSync(keys, SharedPeers(stored.lead.backend), dispatcher)
                 await sync.take_over()
             edge = Edge(
                 bind=bind,

@@ -6,14 +6,14 @@ import asyncio
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from boruta import places
 from boruta.certificates import Certificate, is_z85_key, write_certificate
 from boruta.domain.errors import ActionRefused, BadConfig, BorutaError, NotFoundError
 from boruta.domain.ports import Clock
 from boruta.guarded import check_private, make_private_dir, write_private
-from boruta.pairs import load_pair
+from boruta.pairs import STORE_KEY_BYTES, load_pair
 from boruta.peers import Peer
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from boruta.store.peers import SharedPeers
 
 log = logging.getLogger("boruta.keys")
-_STORE_KEY: Final = 32  # bytes
 
 
 # --- the file for `boruta server --join`
@@ -57,7 +56,7 @@ def join(data: Path, file: Path) -> None:
         said = json.loads(file.read_text())
         public, secret = str(said["server_key"]), str(said["server_key_secret"])
         store_key = bytes.fromhex(said["store_key"])
-        if not (is_z85_key(public) and is_z85_key(secret) and len(store_key) == _STORE_KEY):
+        if not (is_z85_key(public) and is_z85_key(secret) and len(store_key) == STORE_KEY_BYTES):
             raise ValueError("not what `boruta key share` writes")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadConfig(f"{file}: cannot be used: {error}", file=str(file)) from None

@@ -8,7 +8,7 @@ import platform
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from boruta.domain.errors import ShuttingDown
 from boruta.domain.ports import Clock, Store
@@ -17,9 +17,8 @@ from boruta.version import SOFTWARE
 
 if TYPE_CHECKING:
     from boruta.store.backend import ServerIdentity
+    from boruta.store.database import SqlBackend
     from boruta.store.leader import Leadership
-    from boruta.store.postgres import PostgresBackend
-
 
 _RELEASE_S: Final = 1.0
 _DEPOSED_S: Final = 0.2  # nothing of it will be written
@@ -31,7 +30,6 @@ class Stored:
 
     store: Store
     lead: Leadership | None = None
-    database: PostgresBackend | None = None
 
     @property
     def leads(self) -> bool:
@@ -106,11 +104,12 @@ class Opening:
             backend.close()
             raise
 
-    def _led(self, backend: Any, give_up: threading.Event) -> Stored:
+    def _led(self, backend: SqlBackend, give_up: threading.Event) -> Stored:
         from boruta.store.durable import DurableStore
+        from boruta.store.postgres import PostgresBackend
 
         post, utcnow = self.loop.call_soon_threadsafe, self.clock.utcnow
-        if not hasattr(backend, "try_lead"):
+        if not isinstance(backend, PostgresBackend):
             return Stored(DurableStore(backend, post, utcnow))
         from boruta.store.leader import Leadership
 
@@ -119,7 +118,7 @@ class Opening:
             raise ShuttingDown("stopped while another server led")
         store = DurableStore(backend, post, utcnow, leader_epoch=lead.epoch)
         lead.keep(post, store.depose)
-        return Stored(store, lead, backend)
+        return Stored(store, lead)
 
     def _identity(self) -> ServerIdentity:
         from boruta.store.backend import ServerIdentity

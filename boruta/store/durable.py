@@ -224,10 +224,6 @@ class DurableStore(MemoryStore):
         else:
             heapq.heappush(self._waiting, (position, next(self._calls), then))
 
-    def when_durable(self, then: Callable[[], None]) -> None:
-        """Calls `then` once all that was committed so far is on the disk: at once if it is."""
-        self.when_written(self.position, then)
-
     def on_health(self, told: Callable[[], None]) -> None:
         """Calls `told` each time `unwell`, `deposed` or `full` has changed."""
         self._listeners.append(told)

@@ -42,6 +42,11 @@ def _why(code: str, reason: str) -> str:
     return f"{code}: {reason}" if code and reason else code or reason
 
 
+def _changed(*fields: tuple[str, object, object]) -> str:
+    """What is new of (name, before, now); empty if nothing is."""
+    return " ".join(f"{name}={new}" for name, old, new in fields if old != new)
+
+
 def _request(
     entry: Entry, before: Row | None, row: RequestRow, job: JobRow | None
 ) -> Iterator[Event]:
@@ -64,19 +69,15 @@ def _request(
             entry.by,
             _why(row.reason_code, row.reason),
         )
-    changed = [
-        f"{name}={new}"
-        for name, old, new in (
-            ("priority", before.priority, row.priority),
-            ("valid_after", before.valid_after, row.valid_after),
-            ("deadline", before.deadline, row.deadline),
-        )
-        if old != new
-    ]
+    changed = _changed(
+        ("priority", before.priority, row.priority),
+        ("valid_after", before.valid_after, row.valid_after),
+        ("deadline", before.deadline, row.deadline),
+    )
     if changed:
         yield Event(
             entry.at, "request.changed", row.id, by=entry.by or row.owner_name,
-            reason=" ".join(changed),
+            reason=changed,
         )  # fmt: skip
 
 
@@ -122,19 +123,15 @@ def _worker(entry: Entry, before: Row | None, row: WorkerRow) -> Iterator[Event]
             entry.by,
             _why(row.reason_code, row.reason),
         )
-    changed = [
-        f"{name}={new}"
-        for name, old, new in (
-            ("caps", before.caps, row.caps),
-            ("groups", before.groups, row.groups),
-            ("owner", before.owner_key, row.owner_key),
-        )
-        if old != new
-    ]
+    changed = _changed(
+        ("caps", before.caps, row.caps),
+        ("groups", before.groups, row.groups),
+        ("owner", before.owner_key, row.owner_key),
+    )
     if changed:
         yield Event(
             entry.at, "worker.changed", None, row.uuid, row.board_epoch, by=entry.by,
-            reason=" ".join(changed),
+            reason=changed,
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import psycopg
 
 from boruta.domain.errors import NotLeader, StoreUnavailable
 from boruta.store.backend import ServerIdentity
-from boruta.store.postgres import PostgresBackend, why
+from boruta.store.postgres import NOW, PostgresBackend, why
 from boruta.store.writer import Post
 
 log = logging.getLogger("boruta.leader")
@@ -26,15 +26,14 @@ LOOK_S: Final = 0.5  # of one that waits; a leader that goes wakes it at once
 TRIED_S: Final = 15.0  # a renewal that hangs fails within so long
 STANDBY_S: Final = 5.0  # one that has not looked for so long does not wait any more
 _CHANNEL: Final = "boruta_leader"
-_NOW: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 _RENEW: Final = (
-    f"UPDATE leader SET lease_until = {_NOW} + %s WHERE epoch = %s "
-    f"RETURNING (SELECT count(*) FROM servers WHERE id <> %s AND lease_until > {_NOW})"
+    f"UPDATE leader SET lease_until = {NOW} + %s WHERE epoch = %s "
+    f"RETURNING (SELECT count(*) FROM servers WHERE id <> %s AND lease_until > {NOW})"
 )
 _RELEASE: Final = "UPDATE leader SET lease_until = 0 WHERE epoch = %s"
 _WAITS: Final = (
     "INSERT INTO servers (id, epoch, address, started_at, software, lease_until) "
-    f"VALUES (%s, 0, %s, {_NOW}, %s, {_NOW} + %s) ON CONFLICT (id) DO UPDATE SET "
+    f"VALUES (%s, 0, %s, {NOW}, %s, {NOW} + %s) ON CONFLICT (id) DO UPDATE SET "
     "address = excluded.address, software = excluded.software, "
     "lease_until = excluded.lease_until"
 )
@@ -55,7 +54,7 @@ class Leadership:
     def __init__(
         self, backend: PostgresBackend, server: ServerIdentity, now: Callable[[], float]
     ) -> None:
-        self._backend, self._server, self._now = backend, server, now
+        self.backend, self._server, self._now = backend, server, now
         self._until = self._tried = float("-inf")
         self._connection: psycopg.Connection[Any] | None = None
         self._over = threading.Event()
@@ -86,7 +85,7 @@ class Leadership:
         while not give_up.is_set():
             began = self._now()
             try:
-                epoch = self._backend.try_lead(LEASE_S)
+                epoch = self.backend.try_lead(LEASE_S)
                 if epoch is not None:
                     self.epoch, self._until, self._tried = epoch, began + LEASE_S, began
                     return True
@@ -117,8 +116,7 @@ class Leadership:
     # --- while it leads
     def keep(self, post: Post, lost: Callable[[NotLeader], None]) -> None:
         """Renews the lease from a thread of its own; `lost` is called on the loop, once."""
-
-        gone = NotLeader(f"{self._backend.name}: another server has taken over")
+        gone = NotLeader(f"{self.backend.name}: another server has taken over")
 
         def renew() -> None:
             while not self._over.wait(RENEW_S):
@@ -167,7 +165,7 @@ class Leadership:
     # --- its connection
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None:
-            connection = self._backend.connect()
+            connection = self.backend.connect()
             connection.execute(f"LISTEN {_CHANNEL}")
             self._connection = connection
         return self._connection

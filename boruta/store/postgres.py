@@ -37,6 +37,7 @@ CONNECT: Final[dict[str, Any]] = {
     "tcp_user_timeout": 10_000,
 }
 XID: Final = "changed_xid"
+NOW: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"  # as columns have it
 _STATES: Final = {
     "53100": "its disk is full",
     "53300": "it takes no more connections",
@@ -128,10 +129,9 @@ class PostgresBackend(SqlBackend):
                 f"{self.name}: it belongs to servers with another store key: boruta key share FILE "
                 "on one of them, and boruta server --join FILE here"
             )
-        now = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
         return self._take_lead(
-            f"epoch = epoch + 1, server_id = ?, lease_until = {now} + ? "
-            f"WHERE lease_until IS NULL OR lease_until <= {now} OR server_id = ?",
+            f"epoch = epoch + 1, server_id = ?, lease_until = {NOW} + ? "
+            f"WHERE lease_until IS NULL OR lease_until <= {NOW} OR server_id = ?",
             (self._server.id, int(lease_s * 1e6), self._server.id),
         )
 
@@ -193,4 +193,5 @@ def make_engine(url: sa.URL) -> sa.Engine:
         url,
         poolclass=sa.NullPool,
         connect_args=CONNECT,
+        use_native_hstore=False,  # each engine would look for that type first; no column has it
     )

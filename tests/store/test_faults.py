@@ -190,9 +190,9 @@ def test_a_call_back_that_fails_costs_the_others_nothing(sqlite: SqlitePlace) ->
         raise RuntimeError
 
     a_large_request(store)
-    store.when_durable(lambda: told.append("first"))
-    store.when_durable(fails)
-    store.when_durable(lambda: told.append("last"))
+    store.when_written(store.position, lambda: told.append("first"))
+    store.when_written(store.position, fails)
+    store.when_written(store.position, lambda: told.append("last"))
     store.when_written(0, lambda: told.append("at once"))
     sqlite.written(store)
     assert told == ["at once", "first", "last"]

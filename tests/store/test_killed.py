@@ -27,7 +27,7 @@ while True:
     row = a_request(store)
     board = f"b{row.id}"
     assert store.commit((Write(row, 0), Write(a_job(row.id, board), 0))) is None
-    store.when_durable(lambda req_id=row.id: told(req_id))
+    store.when_written(store.position, lambda req_id=row.id: told(req_id))
     place.loop.run_all()
     if store.position - store.written > 200:
         place.loop.run_until(lambda: store.position - store.written < 100)
