@@ -125,7 +125,7 @@ class LoopActor(pykka.Actor):
         if not isinstance(ref, LoopRef):  # a subclass called pykka.Actor.__init__ directly
             self._actor_ref = ref = LoopRef(self)
         dispatcher.registry.add(self)
-        if self.use_pykka_registry:
+        if self.use_pykka_registry and dispatcher.in_pykka:
             pykka.ActorRegistry.register(ref)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("Starting %s", self)
@@ -143,8 +143,8 @@ class LoopActor(pykka.Actor):
         dispatcher = self.actor_inbox.dispatcher
         if dispatcher is not None:
             dispatcher.registry.discard(self)
-        if self.use_pykka_registry:
-            leave_pykka(self.actor_ref)
+            if self.use_pykka_registry and dispatcher.in_pykka:
+                leave_pykka(self.actor_ref)
         self.actor_inbox.stop()
 
     def _stop(self) -> None:

@@ -39,9 +39,12 @@ class Dispatcher(ABC):
             somebody off the thread, or `pykka.ActorRegistry.stop_all()`, asked it to.
         running: the mailbox of the actor whose turn it is.
         simulated: whether time is virtual and waiting means running.
+        in_pykka: whether its actors stand in `pykka.ActorRegistry`, if they are of that kind: not
+            those of a machine that is only simulated, which ends without stopping them.
     """
 
     simulated: ClassVar[bool] = False
+    in_pykka: ClassVar[bool] = True
 
     def __init__(self, urns: UrnSource) -> None:
         self.urns = urns

@@ -43,6 +43,7 @@ class EngineDispatcher(Dispatcher):
     """
 
     is_current = True
+    in_pykka = False
 
     def __init__(self, world: World, process: Process, wall: Any, weather: Weather) -> None:
         super().__init__(UrnSource(f"{world.seed} {process.name} urns"))

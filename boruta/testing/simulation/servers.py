@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import pykka
-
 from actors.directory import Rules
 from actors.front import EngineFront
 from boruta.domain.errors import Busy
@@ -153,9 +151,6 @@ class ServerHost:
         if process.dead:
             return
         process.kill()
-        for actor in tuple(self.dispatcher.registry):
-            if actor.use_pykka_registry:
-                pykka.ActorRegistry.unregister(actor.actor_ref)
         self.network.process_changed(process)
         self.access.close_all()
         self.store = self.store.left()
