@@ -8,6 +8,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# Each run looks at the same examples; `pytest --hypothesis-profile=default` looks at others.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 # A test that its own time limit does not end, as when its clean-up hangs too, would take the whole
 # run along and tell nothing: this says where every thread stands, and ends the run.

@@ -39,6 +39,7 @@ class SqlBackend(ABC):
     name: str
     lock: str  # what makes the fence wait for whoever may still commit (SAFETY, A11)
     xid: str  # what `changed_xid` becomes (SAFETY, E2)
+    patience = ""  # what a transaction that only reads begins with
 
     def __init__(self, seal: Seal, server: ServerIdentity, utcnow: Callable[[], datetime]) -> None:
         self._seal, self._server, self._utcnow = seal, server, utcnow
@@ -142,6 +143,8 @@ class SqlBackend(ABC):
         """All that is kept."""
         lost: list[str] = []
         with self._transaction() as connection:
+            if self.patience:
+                connection.exec_driver_sql(self.patience)
             requests = self._rows(connection, REQUESTS)
             jobs = self._rows(connection, JOBS, "key_enc", "key", "request", lost)
             workers = self._rows(

@@ -87,6 +87,9 @@ class PostgresBackend(SqlBackend):
 
     lock = "FOR SHARE OF leader FOR UPDATE OF meta"
     xid = "pg_current_xact_id()::text::bigint"
+    # Rows are decoded between the queries; 100,000 of them take longer than a transaction that
+    # holds a lock may be idle, and this one holds none.
+    patience = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
 
     def __init__(
         self,

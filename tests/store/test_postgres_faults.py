@@ -7,10 +7,13 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from boruta.domain.rows import Write
+from boruta.store.database import SqlBackend
 from boruta.store.durable import DurableStore
 from tests.store.kit import PostgresPlace, a_worker, private_dir
 from tests.store.postgres import PORT, Postgres
@@ -139,6 +142,29 @@ def test_another_server_that_takes_over_ends_the_first_one_s_writing(pg: Postgre
     pg.written(second)
     assert len(pg.query("SELECT id FROM requests")) == 2
     assert not first.close()
+
+
+def test_reading_all_of_it_may_take_longer_than_a_lock_is_held(
+    pg: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pg.open()
+    a_large_request(first)
+    pg.written(first)
+    backend, allowed = pg.backend(), []
+    rows = type(backend)._rows
+
+    def asked(self: SqlBackend, connection: sa.Connection, *more: Any) -> list[Any]:
+        told = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout")
+        allowed.append(told.scalar_one())
+        return rows(self, connection, *more)
+
+    monkeypatch.setattr(type(backend), "_rows", asked)
+    assert len(backend.load().requests) == 1
+    assert set(allowed) == {"1min"}
+    with backend._transaction() as connection:  # what writes is held to the short one again
+        told = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout")
+        assert told.scalar_one() == "2s"
+    backend.close()
 
 
 def test_each_row_tells_which_transaction_wrote_it(pg: PostgresPlace) -> None:
