@@ -183,7 +183,7 @@ class RequestsApi(Asking):
                 self._system.start_request(row)
                 if row.bound:
                     self._system.sessions.bind(self._caller, row.id)
-                directory.feed.request("created", row.id, describe, row, None, directory)
+                directory.feed.tell("created", row.id, describe, row, None, directory)
             done.answer(conflict)
 
         directory.journal.submit((Write(row, 0),), then, self._caller.name)

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
@@ -15,19 +15,17 @@ from boruta.domain.types import ReqID, ReqInfo, WorkerInfo, WorkerUUID
 log: Final = logging.getLogger("boruta.feed")
 
 
-class _News(NamedTuple):
-    """A change; it is put into words for those who watch, and mostly nobody does."""
+# A change: number, about, kind, at, describe, of. A plain tuple, for each job makes six of them; it
+# is put into words for those who watch, and mostly nobody does.
+_News: TypeAlias = (
+    "tuple[int, ReqID | WorkerUUID, str, datetime, Callable[..., Any], tuple[Any, ...]]"
+)
 
-    number: int
-    about: ReqID | WorkerUUID
-    kind: str
-    at: datetime
-    describe: Callable[..., Any]
-    of: tuple[Any, ...]
 
-    def change(self, life: str) -> Change:
-        made = RequestChanged if isinstance(self.about, int) else WorkerChanged
-        return made(f"{life}-{self.number}", self.kind, self.at, self.describe(*self.of))
+def _change(news: _News, life: str) -> Change:
+    number, about, kind, at, describe, of = news
+    made = RequestChanged if isinstance(about, int) else WorkerChanged
+    return made(f"{life}-{number}", kind, at, describe(*of))
 
 
 class _Watcher:
@@ -48,12 +46,12 @@ class _Watcher:
     def listens_to(self, kind: str) -> bool:
         return self._kinds is None or kind in self._kinds
 
-    def wants(self, news: _News) -> bool:
+    def wants(self, about: ReqID | WorkerUUID) -> bool:
         if self._requests is None and self._workers is None:
             return True
-        if isinstance(news.about, int):
-            return self._requests is not None and news.about in self._requests
-        return self._workers is not None and news.about in self._workers
+        if isinstance(about, int):
+            return self._requests is not None and about in self._requests
+        return self._workers is not None and about in self._workers
 
     def close(self) -> None:
         self._feed.forget(self)
@@ -81,27 +79,19 @@ class ChangeFeed:
         """The number of the latest change."""
         return f"{self._life}-{self._number}"
 
-    def request(
-        self, kind: str, req_id: ReqID, describe: Callable[..., ReqInfo], *of: Any
+    def tell(
+        self, kind: str, about: ReqID | WorkerUUID, describe: Callable[..., Any], *of: Any
     ) -> None:
-        """A request changed; `describe(*of)` may be called later, and gives what it is now."""
-        self._tell(req_id, kind, describe, of)
+        """A request or a worker changed.
 
-    def worker(
-        self, kind: str, uuid: WorkerUUID, describe: Callable[..., WorkerInfo], *of: Any
-    ) -> None:
-        """A worker changed; `describe(*of)` as above."""
-        self._tell(uuid, kind, describe, of)
-
-    def _tell(
-        self,
-        about: ReqID | WorkerUUID,
-        kind: str,
-        describe: Callable[..., Any],
-        of: tuple[Any, ...],
-    ) -> None:
+        Args:
+            kind: of the change, as in `domain.changes`.
+            about: its id or UUID.
+            describe: called with `of`, perhaps later, gives what it is now.
+            of: what `describe` takes.
+        """
         self._number = number = self._number + 1
-        news = _News(number, about, kind, self._utcnow(), describe, of)
+        news = (number, about, kind, self._utcnow(), describe, of)
         self._kept.append(news)
         if not self._watchers:
             return
@@ -112,12 +102,20 @@ class ChangeFeed:
         change: Change | None = None
         for watcher in listeners:
             try:
-                if watcher.wants(news):
+                if watcher.wants(about):
                     if change is None:
-                        change = news.change(self._life)
+                        change = _change(news, self._life)
                     watcher.deliver(change)
             except Exception:  # whoever watches must not stop those who work
                 log.exception("news_not_delivered kind=%s about=%s", kind, about)
+
+    def request(self, kind: str, req_id: ReqID, describe: Callable[..., ReqInfo]) -> None:
+        """A request changed."""
+        self.tell(kind, req_id, describe)
+
+    def worker(self, kind: str, uuid: WorkerUUID, describe: Callable[..., WorkerInfo]) -> None:
+        """A worker changed."""
+        self.tell(kind, uuid, describe)
 
     def subscribe(
         self,
@@ -144,8 +142,8 @@ class ChangeFeed:
             watcher.deliver(Gap(self.seq, self._utcnow()))
             return
         for news in list(self._kept)[len(self._kept) - missed :]:
-            if watcher.listens_to(news.kind) and watcher.wants(news):
-                watcher.deliver(news.change(self._life))
+            if watcher.listens_to(news[2]) and watcher.wants(news[1]):
+                watcher.deliver(_change(news, self._life))
 
     def forget(self, watcher: _Watcher) -> None:
         """Delivers to it no more."""

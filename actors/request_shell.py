@@ -203,7 +203,7 @@ class RequestShell(FarmActor[RequestMessage]):
 
     def _tell_feed(self, kind: str) -> None:
         directory = self.directory
-        directory.feed.request(
+        directory.feed.tell(
             kind, self._id, describe, self._row, self._job, directory, self._reachable
         )
 

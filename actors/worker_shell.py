@@ -313,7 +313,7 @@ class WorkerShell(FarmActor[WorkerMessage]):
 
     def _news(self, kind: str) -> None:
         there = self._presence
-        self.directory.feed.worker(
+        self.directory.feed.tell(
             kind, self._uuid, worker.info, self._known, there.online, there.last_seen
         )
 

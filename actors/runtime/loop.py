@@ -95,8 +95,8 @@ class LoopDispatcher(Dispatcher):
         """
         # While anything has arrived from elsewhere the loop's own messages queue behind it: they
         # may be its consequence.
-        here = get_ident()
-        if (self._working == here or self._where._thread_id == here) and not self._arrivals:
+        here = get_ident() if not self._arrivals else None
+        if here is not None and (self._working == here or self._where._thread_id == here):
             # As `_accept`, whose call each message of each actor would cost.
             if mailbox.state == IDLE:
                 mailbox.state = READY

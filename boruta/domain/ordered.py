@@ -124,3 +124,36 @@ class OrderedKeys(Generic[K]):
             before = self._before = [0, *accumulate(map(len, self._blocks))]
         at = bisect_left(self._lasts, key)
         return before[at] + (bisect_left(self._blocks[at], key) if at < len(self._blocks) else 0)
+
+
+class OneKey(Generic[K]):
+    """At most one key, with what `OrderedKeys` has of it: the idle of a worker by itself."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self) -> None:
+        self._key: K | None = None
+
+    def __len__(self) -> int:
+        return self._key is not None
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(() if self._key is None else (self._key,))
+
+    def first(self) -> K | None:
+        """The key, if there is one."""
+        return self._key
+
+    def add(self, key: K) -> None:
+        """Puts a key in, where there is none yet."""
+        self._key = key
+
+    def remove(self, key: K) -> None:
+        """Takes the key out.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        if self._key != key:
+            raise KeyError(key)
+        self._key = None

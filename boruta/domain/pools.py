@@ -14,7 +14,7 @@ import heapq
 import itertools
 from typing import ClassVar, TypeAlias
 
-from boruta.domain.ordered import OrderedKeys
+from boruta.domain.ordered import OneKey, OrderedKeys
 from boruta.domain.requirements import Requirement, Requirements
 from boruta.domain.types import Capabilities, Groups, ReqID, WorkerUUID
 
@@ -177,7 +177,7 @@ class Boards(Node):
         self.shape = shape or self  # of a worker that stands alone: its shape
         self.group_set = frozenset(groups)
         self.workers: set[WorkerUUID] = set()
-        self.idle: OrderedKeys[Rank] = OrderedKeys()
+        self.idle: OrderedKeys[Rank] | OneKey[Rank] = OrderedKeys() if shape is None else OneKey()
         self.picky: set[Bucket] = set()  # linked buckets that refuse workers by UUID
 
     def best_for(self, other: Node) -> Rank | None:
