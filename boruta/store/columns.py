@@ -21,6 +21,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MARK: Final = "\x01json:"
 
 
+# Of a row that changes most values are as they were: what they come to is looked up, which takes a
+# quarter of the time.
+@lru_cache(8192)
 def micros(time: datetime) -> int:
     """Microseconds since 1970."""
     since = time - _EPOCH
@@ -40,6 +43,7 @@ def _time(value: int | None) -> datetime | None:
     return None if value is None else time_of(value)
 
 
+@lru_cache(8192)
 def text(value: str) -> str:
     """A text as any database takes it."""
     if value.isascii() and value.isprintable():
@@ -98,7 +102,7 @@ def _encode_request(row: RequestRow, seal: Seal) -> tuple[Any, ...]:
     return (
         row.id,
         row.rev,
-        row.state.value,
+        row.state._value_,
         row.priority,
         row.queue_seq,
         _caps(row.caps),
@@ -209,7 +213,7 @@ def _encode_worker(row: WorkerRow, seal: Seal) -> tuple[Any, ...]:
     return (
         text(row.uuid),
         row.rev,
-        row.state.value,
+        row.state._value_,
         _caps(row.caps),
         _texts(row.groups),
         row.server_epoch,

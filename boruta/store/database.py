@@ -38,6 +38,8 @@ class SqlBackend(ABC):
 
     name: str
     lock: str  # what makes the fence wait for whoever may still commit (SAFETY, A11)
+    integrity_error: type[Exception]  # the driver's own
+    driver_error: type[Exception]
     xid: str  # what `changed_xid` becomes (SAFETY, E2)
     patience = ""  # what a transaction that only reads begins with
 
@@ -104,16 +106,34 @@ class SqlBackend(ABC):
         """
         try:
             yield
-        except exc.IntegrityError as error:
+        except (exc.IntegrityError, self.integrity_error) as error:
             self.close()
-            raise NotLeader(f"{self.name}: another server wrote: {error.orig}") from error
-        except (exc.SQLAlchemyError, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            raise NotLeader(f"{self.name}: another server wrote: {cause}") from error
+        except (exc.SQLAlchemyError, self.driver_error, OSError) as error:
             self.close()
             cause = getattr(error, "orig", None) or error
             raise StoreUnavailable(f"{self.name}: {self._why(cause)}") from error
         except BaseException:
             self.close()
             raise
+
+    @contextlib.contextmanager
+    def _cursor(self, connection: sa.Connection) -> Iterator[Any]:
+        """The driver's own: through SQLAlchemy a small statement takes several times as long."""
+        cursor = connection.connection.cursor()
+        try:
+            yield cursor
+        except self.driver_error:
+            # SQLAlchemy, which has not seen it, would roll back a connection that may be cut, and
+            # SQLite keeps its lock as long as a statement is open.
+            with contextlib.suppress(self.driver_error):
+                cursor.close()
+                connection.connection.rollback()
+            self.close()
+            raise
+        else:
+            cursor.close()
 
     # --- Backend
     def lead(self) -> int:
@@ -262,7 +282,9 @@ class SqlBackend(ABC):
             NotLeader: another server has taken over.
         """
         asked = "SELECT leader.epoch, leader.server_id, meta.position FROM leader, meta"
-        epoch, who, position = connection.exec_driver_sql(f"{asked} {self.lock}").one()
+        with self._cursor(connection) as cursor:
+            cursor.execute(f"{asked} {self.lock}")
+            epoch, who, position = cursor.fetchone()
         if epoch != leader_epoch:
             raise NotLeader(f"{self.name}: server {who!r} has taken over (epoch {epoch})")
         return int(position)
@@ -332,9 +354,12 @@ class SqlBackend(ABC):
         self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]
     ) -> int:
         """Runs it for each of the rows; how many were changed."""
-        if len(rows) == 1:
-            return connection.exec_driver_sql(statement, rows[0]).rowcount
-        return connection.exec_driver_sql(statement, list(rows)).rowcount
+        with self._cursor(connection) as cursor:
+            if len(rows) == 1:
+                cursor.execute(statement, rows[0])
+            else:
+                cursor.executemany(statement, rows)
+            return int(cursor.rowcount)
 
 
 def _quoted(name: str) -> str:

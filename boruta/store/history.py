@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 
 def events_of(entry: Entry) -> Iterator[Event]:
     """What the transaction means to a person; mere bookkeeping tells nothing."""
-    job = next(
-        (c.row for c in entry.transaction if isinstance(c, Write) and isinstance(c.row, JobRow)),
-        None,
-    )
     for change, before in zip(entry.transaction, entry.before, strict=True):
         if isinstance(change, Remove):
             if change.kind is WorkerRow:
@@ -29,13 +25,13 @@ def events_of(entry: Entry) -> Iterator[Event]:
                     by=entry.by,
                 )  # fmt: skip
             continue
-        match change.row:
-            case RequestRow() as row:
-                yield from _request(entry, before, row, job)
-            case JobRow() as row:
-                yield from _job(entry, before, row)
-            case WorkerRow() as row:
-                yield from _worker(entry, before, row)
+        row = change.row
+        if isinstance(row, RequestRow):
+            yield from _request(entry, before, row)
+        elif isinstance(row, WorkerRow):
+            yield from _worker(entry, before, row)
+        else:
+            yield from _job(entry, before, row)
 
 
 def _why(code: str, reason: str) -> str:
@@ -44,28 +40,34 @@ def _why(code: str, reason: str) -> str:
 
 def _changed(*fields: tuple[str, object, object]) -> str:
     """What is new of (name, before, now); empty if nothing is."""
-    return " ".join(f"{name}={new}" for name, old, new in fields if old != new)
+    # Mostly the very same object, and then there is nothing to compare.
+    return " ".join(f"{name}={new}" for name, old, new in fields if old is not new and old != new)
 
 
-def _request(
-    entry: Entry, before: Row | None, row: RequestRow, job: JobRow | None
-) -> Iterator[Event]:
+def _job_of(entry: Entry, req_id: int) -> JobRow | None:
+    """The job that the same transaction writes."""
+    for change in entry.transaction:
+        if isinstance(change, Write) and isinstance(change.row, JobRow):
+            return change.row if change.row.request_id == req_id else None
+    return None
+
+
+def _request(entry: Entry, before: Row | None, row: RequestRow) -> Iterator[Event]:
     if not isinstance(before, RequestRow):
         by = entry.by or row.owner_name
-        yield Event(
-            entry.at, "request.created", row.id, new_state=row.state.value, by=by, reason=row.note
-        )
+        state = row.state._value_
+        yield Event(entry.at, "request.created", row.id, None, None, "", state, by, row.note)
         return
     if before.state is not row.state:
-        mine = job if job is not None and job.request_id == row.id else None
+        job = _job_of(entry, row.id)
         yield Event(
             entry.at,
             "request.state",
             row.id,
-            None if mine is None else mine.worker_uuid,
-            None if mine is None else mine.board_epoch,
-            before.state.value,
-            row.state.value,
+            None if job is None else job.worker_uuid,
+            None if job is None else job.board_epoch,
+            before.state._value_,
+            row.state._value_,
             entry.by,
             _why(row.reason_code, row.reason),
         )
@@ -118,8 +120,8 @@ def _worker(entry: Entry, before: Row | None, row: WorkerRow) -> Iterator[Event]
             row.request_id if row.request_id is not None else before.request_id,
             row.uuid,
             row.board_epoch,
-            before.state.value,
-            row.state.value,
+            before.state._value_,
+            row.state._value_,
             entry.by,
             _why(row.reason_code, row.reason),
         )

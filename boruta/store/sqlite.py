@@ -84,6 +84,8 @@ class SqliteBackend(SqlBackend):
 
     lock = ""  # BEGIN IMMEDIATE has locked it already
     xid = "NULL"
+    integrity_error = sqlite3.IntegrityError
+    driver_error = sqlite3.Error
 
     def __init__(
         self,

@@ -147,6 +147,7 @@ class Writer:
             try:
                 self._backend.apply(batch, first, self._leader_epoch)
             except NotLeader as error:
+                self._busy_since = None
                 self._fell_ill(error)
                 return False
             except StoreUnavailable as error:
