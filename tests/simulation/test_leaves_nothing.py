@@ -1,15 +1,19 @@
-"""Runs do not pile up in the process that they run in."""
+"""Runs do not pile up in the process that they run in, and leave it nothing to do."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import logging
+import sys
 
 import pykka
+import pytest
 
 from boruta.testing.simulation.sweep import HOUR_S, Plan, run_one
 from boruta.testing.simulation.world import World
 
-PLAN = Plan(4, HOUR_S / 4, "server_killed=100")
+PLAN = Plan(4, HOUR_S / 4, "server_killed=100,client_killed=1,board_faulty=1,cut=60")
 
 
 def test_runs_that_are_over_are_garbage_and_no_actor_of_theirs_is_found() -> None:
@@ -22,7 +26,21 @@ def test_runs_that_are_over_are_garbage_and_no_actor_of_theirs_is_found() -> Non
     assert _worlds() <= worlds
 
 
+def test_nothing_of_a_run_unwinds_after_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unwound: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unwound.append)
+    gc.collect()
+    unwound.clear()
+    run_one(5, PLAN)
+    logging.disable(logging.NOTSET)
+    assert not [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]
+    gc.collect()
+    assert unwound == []
+    assert caplog.records == []
+
+
 def _worlds() -> int:
-    for _ in range(3):  # a coroutine that ends while it is collected takes others along
-        gc.collect()
+    gc.collect()
     return sum(isinstance(one, World) for one in gc.get_objects())

@@ -25,15 +25,16 @@ ROOT = Path(__file__).parents[2]
 
 def trace_of(seed: int) -> tuple[list[str], str]:
     lines: list[str] = []
-    farm = Simulation(seed, workers=4, faults=Faults.usual(3), trace=lines.append)
-    farm.run(hours=2)
-    farm.settle()
-    return lines, farm.summary().digest
+    with Simulation(seed, workers=4, faults=Faults.usual(3), trace=lines.append) as farm:
+        farm.run(hours=2)
+        farm.settle()
+        return lines, farm.summary().digest
 
 
 def test_a_seed_gives_the_same_trace_again_and_another_seed_another_one() -> None:
     lines, digest = trace_of(11)
-    Simulation(12, workers=3, faults=Faults.usual()).run(600)  # what ran between leaves no mark
+    with Simulation(12, workers=3, faults=Faults.usual()) as between:
+        between.run(600)  # what ran between leaves no mark
     assert trace_of(11) == (lines, digest)
     assert len(lines) > 1000
     assert trace_of(12)[1] != digest
@@ -144,8 +145,8 @@ def test_a_failing_seed_prints_itself_and_the_command_that_fails_in_the_same_way
 
 @pytest.mark.usefixtures("a_broken_world")
 def test_a_violation_ends_a_run_and_names_its_rule() -> None:
-    farm = Simulation(3, workers=3)
-    with pytest.raises(Violation, match="it took 1") as caught:
-        farm.run(hours=1)
+    with Simulation(3, workers=3) as farm:
+        with pytest.raises(Violation, match="it took 1") as caught:
+            farm.run(hours=1)
+        assert farm.world.now < 3600.0
     assert caught.value.rule == "2 states"
-    assert farm.world.now < 3600.0

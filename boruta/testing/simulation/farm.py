@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from actors.directory import Rules
 from boruta.domain.errors import InternalLogicError
@@ -264,6 +264,16 @@ class Simulation:
         """
         Settle(self).run()
         self._check_defects()
+
+    def close(self) -> None:
+        """It is over: all that runs in it unwinds, and can be forgotten. Idempotent."""
+        self.world.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _check_defects(self) -> None:
         processes: list[Any] = [self.server.process]

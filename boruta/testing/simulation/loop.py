@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
@@ -197,6 +198,15 @@ class SimLoop(asyncio.AbstractEventLoop):
         """Every task unwinds."""
         for task in tuple(self._tasks):
             task.cancel()
+
+    def drop_all(self) -> None:
+        """What has not unwound by itself is closed where it stands."""
+        for task in self._tasks:
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(Exception):
+                    task.get_coro().close()
+        self._tasks.clear()
 
 
 def _nothing() -> None:

@@ -100,14 +100,14 @@ class Total:
 def run_one(seed: int, plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:
     """Runs one seed to its end or to the first broken invariant, then lets the farm settle."""
     began, broken = time.process_time(), ""
-    with heap_of_its_own():
-        farm = plan.farm(seed, trace)
+    with heap_of_its_own(), plan.farm(seed, trace) as farm:
         try:
             farm.run(plan.seconds)
             farm.settle()
         except Violation as violation:
             broken = str(violation)
-    return Outcome(seed, farm.summary(), broken, time.process_time() - began)
+        summary = farm.summary()
+    return Outcome(seed, summary, broken, time.process_time() - began)
 
 
 def sweep(seeds: Iterable[int], plan: Plan, jobs: int = 0) -> Iterator[Outcome]:
