@@ -25,6 +25,7 @@ from boruta.domain.types import (
     Page,
     ReqID,
     ReqInfo,
+    ReqState,
     SortInfo,
     WorkerUUID,
 )
@@ -34,7 +35,8 @@ class MemoryStore:
     """The `Store` port over dicts, with the rules of the real one: compare, then set all.
 
     Beside the revisions it refuses a second live job on a board and a second request with a token,
-    as the database's unique indexes do (SAFETY, D).
+    as the database's unique indexes do (SAFETY, D); and a job on a board whose last holder's
+    request is still IN PROGRESS, though his session is over.
     """
 
     name = "memory"
@@ -56,6 +58,7 @@ class MemoryStore:
         }
         self._tokens: dict[tuple[str, str], ReqID] = {}
         self._live_jobs: dict[WorkerUUID, ReqID] = {}
+        self._lent_to: dict[WorkerUUID, ReqID] = {}  # last
         self._catalogue = Catalogue()
         self._last_id = 0
         self._last_seq = 0
@@ -121,6 +124,9 @@ class MemoryStore:
                 other = self._live_jobs.get(row.worker_uuid)
                 if other is not None and other != row.request_id:
                     return Conflict(JobRow, row.request_id, self._jobs.get(other))
+                last = self._lent_to.get(row.worker_uuid, row.request_id)
+                if last != row.request_id and self._in_progress(last):
+                    return Conflict(JobRow, row.request_id, self._jobs.get(last))
         return None
 
     def _put(self, row: Row) -> None:
@@ -134,14 +140,22 @@ class MemoryStore:
                 self._tokens[row.owner_name, row.token] = row.id
         else:
             self._jobs[row.request_id] = row
+            last = self._lent_to.get(row.worker_uuid)
+            if last is None or not self._in_progress(last):
+                self._lent_to[row.worker_uuid] = row.request_id
             if row.ended_at is None:
                 self._live_jobs[row.worker_uuid] = row.request_id
             elif self._live_jobs.get(row.worker_uuid) == row.request_id:
                 del self._live_jobs[row.worker_uuid]
 
+    def _in_progress(self, req_id: ReqID) -> bool:
+        row = self._requests.get(req_id)
+        return row is not None and row.state is ReqState.INPROGRESS
+
     def _remove(self, change: Remove) -> None:
         if isinstance(change.id, str):
             del self._workers[change.id]
+            self._lent_to.pop(change.id, None)
             return
         row = self._requests.pop(change.id)
         if self._catalogue.kept:

@@ -62,6 +62,20 @@ def test_a_second_live_job_on_a_board_is_refused() -> None:
     assert store.commit((Write(a_job(second.id, "b1", 2), 0),)) is None
 
 
+def test_a_board_is_lent_again_only_when_the_request_that_had_it_has_ended() -> None:
+    store = MemoryStore()
+    first, second = a_request(store), a_request(store)
+    held = first._replace(rev=2, state=ReqState.INPROGRESS)
+    job = a_job(first.id, "b1")
+    assert store.commit((Write(held, 1), Write(job, 0))) is None
+    assert store.commit((Write(job._replace(rev=2, ended_at=NOW), 1),)) is None
+    refused = store.commit((Write(a_job(second.id, "b1", 2), 0),))
+    assert refused == Conflict(JobRow, second.id, store.job(first.id))
+    assert store.commit((Write(a_job(second.id, "b2", 2), 0),)) is None
+    assert store.commit((Write(held._replace(rev=3, state=ReqState.DONE), 2),)) is None
+    assert store.commit((Write(a_job(3, "b1", 2), 0),)) is None
+
+
 def test_ids_never_come_again_even_after_the_last_was_removed() -> None:
     store = MemoryStore()
     row = a_request(store)
