@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import platform
 import re
 from typing import Final
 
@@ -65,3 +66,16 @@ def dialled(url: str) -> str:
     url = plain(url)
     loopback = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host_of(url))
     return url if loopback is None else f"tcp://{loopback}:{url.rpartition(':')[2]}"
+
+
+def announced(url: str, access_host: str) -> str:
+    """The address under which other machines reach what is bound to `url`.
+
+    Args:
+        url: as it is bound.
+        access_host: the name that the lab gives out for this machine, if it has one.
+    """
+    url = plain(url)
+    host = access_host or platform.node()
+    everywhere = host_of(url) in ("0.0.0.0", "::") and host
+    return f"tcp://{host}:{url.rpartition(':')[2]}" if everywhere else url

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from boruta import places
-from boruta.addresses import dialled, host_of, is_loopback, plain, read_bind
+from boruta.addresses import announced, dialled, host_of, is_loopback, plain, read_bind
 from boruta.config import ServerConfig, load_server_config
 from boruta.domain.errors import BadConfig, BorutaError, NotLeader
 from boruta.guarded import make_private_dir, write_private
@@ -23,6 +23,7 @@ from boruta.imports import check_imports as check_imports
 from boruta.keys import KeyRing
 from boruta.lock import DataLock
 from boruta.peers import KeyChanges
+from boruta.standby import Standby
 
 if TYPE_CHECKING:
     from boruta.sharing import PeerSync
@@ -129,10 +130,12 @@ class Running:
             undo.callback(lock.release)
             keys = KeyRing.open(data)
             dispatcher = LoopDispatcher(loop)
+            reached = announced(bind, config.server.access_host)
             wanted = Opening(
-                config.server.database, data, bind, keys.local.public, dispatcher, loop
+                config.server.database, data, reached, keys.local.public, dispatcher, loop
             )
-            stored = await wanted.open()
+            with contextlib.closing(Standby(config, keys)) as standby:
+                stored = await wanted.open(standby.seen)
             undo.callback(stored.close, 0.0)
             sync = None
             if stored.lead is not None:

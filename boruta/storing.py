@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import platform
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,9 +17,12 @@ from boruta.store.memory import MemoryStore
 from boruta.version import SOFTWARE
 
 if TYPE_CHECKING:
+    from boruta.peers import Peer
     from boruta.store.backend import ServerIdentity
     from boruta.store.database import SqlBackend
     from boruta.store.leader import Leadership
+
+    _Seen = Callable[[str, Sequence[Peer]], None]
 
 _RELEASE_S: Final = 1.0
 _DEPOSED_S: Final = 0.2  # nothing of it will be written
@@ -63,10 +67,14 @@ class Opening:
     clock: Clock
     loop: asyncio.AbstractEventLoop
 
-    async def open(self) -> Stored:
+    async def open(self, seen: _Seen | None = None) -> Stored:
         """Opens it beside the loop; where another server leads, waits until it does not.
 
         One that is cancelled leaves nothing open.
+
+        Args:
+            seen: called on the loop, again and again, while another server leads: its address, and
+                whom it admits.
 
         Raises:
             BorutaError: it cannot be used; the text says why.
@@ -79,7 +87,7 @@ class Opening:
 
         def run() -> None:
             try:
-                found = self._open(give_up)
+                found = self._open(give_up, seen)
             except BaseException as error:
                 _settle(self.loop, done, error=error)
                 return
@@ -92,19 +100,21 @@ class Opening:
         finally:
             give_up.set()
 
-    def _open(self, give_up: threading.Event) -> Stored:
+    def _open(self, give_up: threading.Event, seen: _Seen | None) -> Stored:
         from boruta.store.opening import open_backend
 
         backend = open_backend(
             self.database or "sqlite:", self.data, self._identity(), self.clock.utcnow
         )
         try:
-            return self._led(backend, give_up)
+            return self._led(backend, give_up, seen)
         except BaseException:
             backend.close()
             raise
 
-    def _led(self, backend: SqlBackend, give_up: threading.Event) -> Stored:
+    def _led(
+        self, backend: SqlBackend, give_up: threading.Event, seen: _Seen | None
+    ) -> Stored:
         from boruta.store.durable import DurableStore
         from boruta.store.postgres import PostgresBackend
 
@@ -112,9 +122,16 @@ class Opening:
         if not isinstance(backend, PostgresBackend):
             return Stored(DurableStore(backend, post, utcnow))
         from boruta.store.leader import Leadership
+        from boruta.store.peers import SharedPeers
+
+        peers = SharedPeers(backend)
+
+        def looked(leader: str) -> None:
+            if seen is not None:
+                post(seen, leader, peers.read()[0])
 
         lead = Leadership(backend, self._identity(), self.clock.now)
-        if not lead.wait(give_up):
+        if not lead.wait(give_up, looked):
             raise ShuttingDown("stopped while another server led")
         store = DurableStore(backend, post, utcnow, leader_epoch=lead.epoch)
         lead.keep(post, store.depose)

@@ -25,7 +25,7 @@ from boruta.domain.errors import (
 )
 from transport.answering import Answering
 from transport.codec import Call, Notice, encode
-from transport.dealer import Address, HandshakeCut, KeyPair
+from transport.dealer import Address, HandshakeCut, KeyPair, leader_told
 from transport.lifeline import Lifeline
 from transport.outstanding import Outstanding, Pending
 from transport.wire import DRYAD_CALLS, SESSION_BYTES, USER_CALLS, WORKER_CALLS, sent_again
@@ -242,9 +242,9 @@ class Link:
         await self._answering.close()
 
     async def _keep_up(self) -> None:
-        turn = 0
+        turn, leader = 0, None  # where one that does not lead has sent us
         while True:
-            address = self._servers[turn % len(self._servers)]
+            address = leader or self._servers[turn % len(self._servers)]
             self._retry_after_s = None
             try:
                 error = await self._one_connection(address, turn // len(self._servers))
@@ -253,7 +253,9 @@ class Link:
             except Exception as defect:
                 log.exception("link_failed server=%s", address.url)
                 error = InternalLogicError(f"{type(defect).__name__}: {defect}")
-            turn += 1
+            if leader is None:
+                turn += 1
+            leader = leader_told(error, address)
             self._failed(address, error)
             if self._max_attempts is not None and self._failures >= self._max_attempts:
                 self._give_up(error)

@@ -79,8 +79,13 @@ class Leadership:
         return self.epoch == 0 or (self.others > 0 and self._now() >= self._until)
 
     # --- before
-    def wait(self, give_up: threading.Event) -> bool:
-        """Waits until this server leads; false if it was given up before. For a thread."""
+    def wait(self, give_up: threading.Event, looked: Callable[[str], None]) -> bool:
+        """Waits until this server leads; false if it was given up before. For a thread.
+
+        Args:
+            give_up: set by whoever does not want it any more.
+            looked: called with the leader's address each time that another one leads.
+        """
         told = ""
         while not give_up.is_set():
             began = self._now()
@@ -89,7 +94,7 @@ class Leadership:
                 if epoch is not None:
                     self.epoch, self._until, self._tried = epoch, began + LEASE_S, began
                     return True
-                told = self._look(told)
+                told = self._look(told, looked)
             except (psycopg.Error, OSError, StoreUnavailable) as error:
                 self._close()
                 text = str(error) if isinstance(error, StoreUnavailable) else why(error)
@@ -100,7 +105,7 @@ class Leadership:
         self._close()
         return False
 
-    def _look(self, told: str) -> str:
+    def _look(self, told: str, looked: Callable[[str], None]) -> str:
         """Says that it waits, and does so until the leader goes or a while has passed."""
         connection = self._open()
         me = self._server
@@ -109,6 +114,7 @@ class Leadership:
         who = "a server that is unknown" if found is None else f"{found[0]} at {found[1]}"
         if who != told:
             log.info("standby leader=%r: waiting to take over", who)
+        looked("" if found is None else str(found[1]))
         for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
             log.info("leader_left leader=%r", who)
         return who

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -94,9 +94,9 @@ class Pair:
         self.uuid = self.call("workers", "-o", "id")
         self.call("worker", "enable", self.uuid)
 
-    def call(self, *words: str) -> str:
+    def call(self, *words: str, know: Sequence[int] = (0, 1)) -> str:
         """What alice, who knows both addresses, is told."""
-        servers = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        servers = ",".join(f"127.0.0.1:{self.ports[which]}" for which in know)
         done = self.lab.run(
             "--server", servers, "--server-key", self.server_key,
             "--key", str(self.lab.place / "alice.key_secret"), *words,
@@ -123,6 +123,8 @@ def test_the_other_server_takes_over_with_the_same_access_and_the_queue(pair: Pa
     waits = pair.call("request", "-c", "arch=armv7l", "--priority", "2")
     before = json.loads(pair.call("acquire", held, "-o", "json"))
     pair.stands_by(1)
+    # Whoever knows the one that stands by alone is sent to the leader.
+    assert held in pair.call("requests", "-o", "id", know=(1,)).split()
     killed = pair.servers[0]
     assert killed is not None
     killed.kill()

@@ -1,0 +1,99 @@
+"""A server that does not lead tells who calls where to go, and a client goes there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from boruta.domain.errors import Busy, NotLeader
+from tests.transport.fake import Place, eventually, place, refused, run
+from tests.transport.raw import Raw
+from transport.client import Address
+from transport.dealer import leader_told
+from transport.door import Door
+from transport.refusing import Refuser
+
+
+@contextlib.asynccontextmanager
+async def stands_by(there: Place, *servers: str) -> AsyncIterator[Refuser]:
+    """One that has the keys of `there` and sends whoever calls to these."""
+    door = Door("tcp://127.0.0.1:0", there.keys.public, there.keys.secret, there.admitted.get)
+    why = NotLeader("stands by", servers=list(servers), retry_after_s=1.0)
+    refuser = Refuser(door, asyncio.get_running_loop(), lambda: why)
+    refuser.start()
+    try:
+        yield refuser
+    finally:
+        refuser.close()
+
+
+def test_a_client_that_knows_one_that_stands_by_alone_finds_the_leader() -> None:
+    async def story() -> None:
+        async with place() as there, stands_by(there, there.server.url) as other:
+            keys = there.admit("ann")
+            link = there.link(keys, servers=[Address(other.url, there.keys.public)])
+            assert (await link.open(10.0))["name"] == "ann"
+
+    run(story)
+
+
+def test_where_no_leader_is_known_the_client_is_told_and_tries_on() -> None:
+    async def story() -> None:
+        async with place() as there, stands_by(there) as other:
+            keys = there.admit("ann")
+            link = there.link(keys, servers=[Address(other.url, there.keys.public), there.address])
+            await link.open(10.0)
+            only = there.link(keys, servers=[Address(other.url, there.keys.public)])
+            error = await refused(only.open(1.0))
+            assert error.code == "unreachable"
+            assert "stands by" in error.message
+
+    run(story)
+
+
+def test_a_leader_that_is_gone_is_not_all_that_is_tried() -> None:
+    async def story() -> None:
+        async with place() as there, stands_by(there, "tcp://127.0.0.1:1") as other:
+            keys = there.admit("ann")
+            known = [Address(other.url, there.keys.public), there.address]
+            await there.link(keys, servers=known).open(10.0)
+
+    run(story)
+
+
+def test_only_another_address_of_a_server_that_does_not_lead_is_gone_to() -> None:
+    here = Address("tcp://127.0.0.1:7175", "k" * 40)
+    for servers in (7, ["nonsense"], [], [here.url]):
+        assert leader_told(NotLeader("no", servers=servers), here) is None
+    assert leader_told(Busy("no", servers=["tcp://h:1"]), here) is None
+    assert leader_told(NotLeader("no", servers=["x", "tcp://h:1"]), here) == Address(
+        "tcp://h:1", here.server_key
+    )
+
+
+def test_any_call_is_refused_and_who_makes_it_is_cut() -> None:
+    async def story() -> None:
+        async with place() as there, stands_by(there, "tcp://192.0.2.1:7175") as other:
+            peer = Raw(other.url, there.keys.public, there.admit("ann"))
+            try:
+                reply = await peer.call("ping")
+                assert reply["error"]["code"] == "not_leader"
+                assert reply["error"]["details"]["servers"] == ["tcp://192.0.2.1:7175"]
+                assert reply["error"]["details"]["retry_after_s"] == 1.0
+                await eventually(lambda: not list(other._router.peers))
+            finally:
+                peer.close()
+
+    run(story)
+
+
+def test_a_port_is_free_again_as_soon_as_it_is_closed() -> None:
+    async def story() -> None:
+        async with place() as there:
+            async with stands_by(there) as other:
+                url = other.url
+            await there.server.stop(0.0)
+            there.start_again(url)
+
+    run(story)
