@@ -48,6 +48,10 @@ class SerialPort:
             raise PortUnusable(f"{path}: {why}") from None
         self._path = path
         self._fd = self._port.fileno()
+        # pyserial lets an empty read come back as nothing; so nothing would mean a hang-up or not.
+        settings = termios.tcgetattr(self._fd)
+        settings[6][termios.VMIN] = 1
+        termios.tcsetattr(self._fd, termios.TCSANOW, settings)
         self.is_open = True
         self.discard()
         self._loop.add_reader(self._fd, self._readable)

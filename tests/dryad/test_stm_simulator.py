@@ -252,6 +252,6 @@ def test_each_fault_hits_as_many_commands_as_were_asked_for() -> None:
             board.stm.power = True
             board.fail(Fault.RESET)
             await said(board, b"mux\n", 3)
-            assert b"off" in await said(board, b"power\n", 18)
+            assert b"off" in await said(board, b"power\n", 16)
 
     asyncio.run(story())
