@@ -270,9 +270,9 @@ def test_another_thing_on_the_port_is_told_by_what_it_says() -> None:
     async def story(board: StmSimulator, stm: Stm) -> None:
         board.stm.crashed = True
         call = asyncio.ensure_future(stm.version())
-        while not board.received:
-            await asyncio.sleep(0)
-        board.say(b"login: \r\n")
+        while not call.done():
+            await asyncio.sleep(0.01)
+            board.say(b"login: \r\n")
         with pytest.raises(StmSilent, match="no STM, or at another speed: 'login:'"):
             await call
 
