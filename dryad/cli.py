@@ -20,7 +20,6 @@ from boruta.streams import open_closed
 from boruta.version import VERSION
 from dryad import logs, place
 from dryad.config import (
-    HARDWARE,
     SESSIONS,
     AgentConfig,
     check_complete,
@@ -72,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--key", metavar="FILE", help="this agent's NAME.key_secret")
     run.add_argument("--ssh-address", metavar="ADDR", help="where sessions listen, e.g. :7022")
     run.add_argument("--sessions", choices=SESSIONS)
-    run.add_argument("--hardware", choices=HARDWARE)
+    run.add_argument("--hardware", metavar="NAME", help="none, simulated, stm:PORT, command")
     run.add_argument("--data", type=Path, metavar="DIR", help="uuid, host key and lease")
     run.add_argument(
         "--trust-holders",
@@ -93,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_caps(simulate)
     simulate.add_argument(
         "--group", "-g", action="append", default=[], metavar="GROUP", help="group of the workers"
+    )
+    simulate.add_argument(
+        "--stm", action="store_true", help="each with the STM of a MuxPi, on a pseudo terminal"
     )
     simulate.add_argument("--ssh-host", default="127.0.0.1", metavar="HOST")
     simulate.add_argument(
@@ -169,7 +171,7 @@ def _simulate(args: argparse.Namespace) -> int:
     if args.n > 1 and "UUID" in caps:
         raise BadConfig("-c UUID=...: one UUID is for one board; leave it out or use -n 1")
     data = (args.data or place.server_data(os.environ)).expanduser().absolute()
-    order = Order(args.n, data, caps, tuple(args.group), args.ssh_host)
+    order = Order(args.n, data, caps, tuple(args.group), args.ssh_host, args.stm)
     asyncio.run(_run_simulation(order, args.exit_with_stdin))
     return 0
 

@@ -16,15 +16,16 @@ from boruta.domain.defaults import AGENT_SSH_PORT, ZMQ_PORT
 from boruta.domain.errors import BadConfig, BorutaError
 from boruta.domain.types import UUID_CAP, Capabilities
 from dryad import place
+from dryad.hardware import boards
+from dryad.hardware.port import BadOption
 from dryad.toml import TomlFile
 
 SESSIONS: Final = ("embedded",)
-HARDWARE: Final = ("none", "simulated")
 USERNAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # SAFETY, C3
 _ADDRESS: Final = re.compile(r"(?:tcp://)?(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]+)(?::(\d{1,5}))?")
 _SSH: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]*):(\d{1,5})")
 _TEXTS: Final = ("server_key", "key", "ssh_address", "sessions", "hardware", "data")
-_KEYS: Final = ("server", *_TEXTS, "trust_holders", "insecure", "caps", "user")
+_KEYS: Final = ("server", *_TEXTS, "trust_holders", "insecure", "caps", "user", "board")
 # Keys of the original's dryad.conf: what they stand for here; None: read, and of no use to us.
 _OLD: Final[Mapping[str, str | None]] = {
     "boruta_address": "server",
@@ -39,7 +40,8 @@ class AgentConfig:
     """What an agent is told.
 
     `server` has addresses as tcp://HOST:PORT; `server_key` is 40 Z85 characters or a file, `key`
-    the file of the agent's own pair; `caps` are without a UUID if none was given.
+    the file of the agent's own pair; `board` has the options of `hardware`; `caps` are without a
+    UUID if none was given.
     """
 
     server: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class AgentConfig:
     trust_holders: bool = False
     insecure: bool = False
     hardware: str = "none"
+    board: Mapping[str, object] = field(default_factory=dict)
     data: Path = Path("/var/lib/dryad")
     caps: Mapping[str, str] = field(default_factory=dict)
     username: str = "boruta-user"
@@ -190,6 +193,8 @@ def _from_file(file: TomlFile, config: AgentConfig) -> AgentConfig:
             name = _OLD[key]
             if not isinstance(value, str):
                 raise file.error("", key, f"want a text, not {_kind(value)}")
+            if key == "stm_path" and not value:
+                config = replace(config, hardware="stm")  # the original opens its port itself
             if name is None or not value:
                 continue
         elif key == "caps":
@@ -197,6 +202,11 @@ def _from_file(file: TomlFile, config: AgentConfig) -> AgentConfig:
             continue
         elif key == "user":
             config = replace(config, username=_user(file, value, config.username))
+            continue
+        elif key == "board":
+            if not isinstance(value, dict):
+                raise file.error("", key, f"want a table, [board], not {_kind(value)}")
+            config = replace(config, board=value)
             continue
         elif key not in _KEYS:
             if old:
@@ -207,6 +217,10 @@ def _from_file(file: TomlFile, config: AgentConfig) -> AgentConfig:
             config = _checked(config, name, value, file.path.parent)
         except ValueError as error:
             raise file.error("", key, str(error)) from None
+    try:
+        boards.check_options(config.hardware, config.board)
+    except BadOption as error:
+        raise file.error("board", error.key, error.why) from None
     return config
 
 
@@ -231,9 +245,10 @@ def _checked(config: AgentConfig, name: str, value: Any, base: Path) -> AgentCon
     if not isinstance(value, (str, Path)) or not str(value):
         raise ValueError(f"want a text, not {_kind(value)}")
     text = str(value)
-    allowed = {"sessions": SESSIONS, "hardware": HARDWARE}.get(name)
-    if allowed is not None and text not in allowed:
-        raise ValueError(f"{text!r} (allowed: {', '.join(allowed)})")
+    if name == "sessions" and text not in SESSIONS:
+        raise ValueError(f"{text!r} (allowed: {', '.join(SESSIONS)})")
+    if name == "hardware":
+        boards.check_name(text)
     if name == "ssh_address":
         found = _SSH.fullmatch(text)
         if found is None or int(found[2]) > 65535:

@@ -18,8 +18,8 @@ from dryad.agent import Agent
 from dryad.clock import BootClock
 from dryad.config import AgentConfig
 from dryad.connection import Connection
-from dryad.hardware.port import Hardware, NoHardware
-from dryad.hardware.simulated import SimulatedHardware
+from dryad.hardware import boards
+from dryad.hardware.port import Hardware
 from dryad.health import Health
 from dryad.keys import load_pair, read_server_key
 from dryad.lease import LeaseFile
@@ -57,11 +57,6 @@ class DirectoryLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def hardware_named(kind: str, name: str) -> Hardware:
-    """The hardware that a config names."""
-    return SimulatedHardware(name) if kind == "simulated" else NoHardware()
 
 
 class RunningAgent:
@@ -165,7 +160,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
             caps=config.caps,
             ssh_address=config.ssh_address,
             username=config.username,
-            hardware=hardware_named(config.hardware, "board"),
+            hardware=boards.make(config.hardware, config.board),
             servers=[Address(url, server_key) for url in config.server],
             keys=keys,
             insecure=config.insecure,

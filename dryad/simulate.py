@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from boruta.domain.commands import Registered
-from boruta.domain.errors import BorutaError
+from boruta.domain.errors import BorutaError, InfraError
 from boruta.domain.types import UUID_CAP, WorkerState
 from dryad import local, slots
 from dryad.connection import SOFTWARE
+from dryad.hardware.port import Hardware
 from dryad.hardware.simulated import SimulatedHardware
 from dryad.local import LocalServer
 from dryad.logs import event
@@ -47,6 +48,7 @@ class Order:
         caps: of each board beside its UUID; empty means `default_caps`.
         groups: the workers' groups; empty leaves what is.
         ssh_host: where sessions listen.
+        stm: each board has the simulated STM of a MuxPi, on a pseudo terminal.
     """
 
     count: int
@@ -54,6 +56,7 @@ class Order:
     caps: Mapping[str, str] = field(default_factory=dict)
     groups: Sequence[str] = ()
     ssh_host: str = "127.0.0.1"
+    stm: bool = False
 
 
 class Admin:
@@ -158,12 +161,26 @@ class SimulatedBoard:
             caps=self._caps,
             ssh_address=f"[{host}]:0" if ":" in host else f"{host}:0",
             username=USERNAME,
-            hardware=SimulatedHardware(self.slot.name),
+            hardware=self._hardware(),
             servers=[server.address],
             keys=None if server.insecure else server.keys,
             insecure=server.insecure,
             on_registered=self._on_registered,
         )
+
+    def _hardware(self) -> Hardware:
+        if not self._order.stm:
+            return SimulatedHardware(self.slot.name)
+        from dryad.hardware.muxpi import MuxPi
+        from dryad.hardware.stm import Stm
+        from dryad.hardware.stm_simulator import StmSimulator
+
+        board = StmSimulator()
+        try:
+            path = board.open()
+        except OSError as error:
+            raise InfraError(f"{self.slot.name}: no pseudo terminal: {error.strerror}") from None
+        return MuxPi(Stm(path), on_close=board.close)
 
     async def move(self, server: LocalServer) -> None:
         """The server is another one, or somewhere else, from now on."""

@@ -72,6 +72,18 @@ class MuxPi:
             await self.stm.set_mux(self._card)
         event(_log, logging.INFO, "hardware_ready", port=self.stm.path)
 
+    async def set_power(self, on: bool) -> None:
+        """Switches the target's power."""
+        await self.stm.set_power(on)
+
+    async def power_tick(self, seconds: float = 1.0) -> None:
+        """Takes the target's power for 0.001 to 60 seconds; it is on afterwards."""
+        await self.stm.power_tick(seconds)
+
+    async def set_mux(self, side: Side) -> None:
+        """Gives the card to this machine, or to the target."""
+        await self.stm.set_mux(side)
+
     async def checks(self) -> list[Check]:
         """Whether the STM answers in time; its version, and what the target takes."""
         doing = self.stm.doing

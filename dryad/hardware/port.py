@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from boruta.domain.types import Check
 
@@ -25,6 +25,37 @@ class Hardware(Protocol):
     async def close(self) -> None:
         """Gives the hardware back; idempotent."""
         ...
+
+
+@runtime_checkable
+class Switchable(Protocol):
+    """A board whose target can be switched. Raises BorutaError where that is not done."""
+
+    async def set_power(self, on: bool) -> None:
+        """Switches the target's power."""
+        ...
+
+    async def power_tick(self, seconds: float = 1.0) -> None:
+        """Takes the target's power for so many seconds; it is on afterwards."""
+        ...
+
+    async def set_mux(self, side: Literal["ts", "dut"]) -> None:
+        """Gives the card to the agent's side, or to the target."""
+        ...
+
+
+class BadOption(ValueError):
+    """An option of the table [board] that the hardware does not take.
+
+    Args:
+        key: its name.
+        why: what is wrong with it, and what is allowed.
+    """
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"[board] {key}: {why}")
+        self.key = key
+        self.why = why
 
 
 class NoHardware:
