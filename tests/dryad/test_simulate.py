@@ -19,6 +19,7 @@ import zmq.auth
 from boruta.domain.errors import BadConfig, Busy, NotPermitted
 from boruta.domain.types import Caller, Role, WorkerInfo, WorkerState
 from dryad import local, slots
+from dryad.hardware.stm_simulator import StmSimulator
 from dryad.running import DirectoryLock
 from dryad.simulate import Order, default_caps, simulate
 
@@ -207,6 +208,29 @@ def test_boards_register_are_enabled_and_announced(tmp_path: Path) -> None:
             for uuid, worker in found.items():
                 assert worker.caps == {"UUID": uuid, "arch": "riscv64"}
                 assert worker.groups == ("lab",)
+
+    asyncio.run(story())
+
+
+@pytest.mark.integration
+def test_boards_with_an_stm_are_prepared_and_maintained_by_its_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[StmSimulator] = []
+    really = StmSimulator.open
+    monkeypatch.setattr(StmSimulator, "open", lambda self: (opened.append(self), really(self))[1])
+
+    async def story() -> None:
+        data = tmp_path / "data"
+        async with farm_at(data) as farm, simulation(Order(1, data, stm=True)):
+            (uuid,) = await farm.until_idle(1)
+            (board,) = opened
+            assert board.received[-1] == b"ts"
+            assert board.stm.display == ""
+            admin = farm.running.engine.front.workers(Caller("local", Role.ADMIN))
+            await admin.set_state(uuid, WorkerState.MAINTENANCE, reason="new cable")
+            await farm.until(lambda _: board.stm.display == "new cable")
+        assert board.stm.display == ""
 
     asyncio.run(story())
 
