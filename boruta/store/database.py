@@ -16,16 +16,13 @@ from boruta.domain.history import Event
 from boruta.domain.rows import JobRow, RequestRow, Row, WorkerRow
 from boruta.domain.types import ReqID, WorkerUUID
 from boruta.store.backend import Entry, Image, ServerIdentity
-from boruta.store.columns import JOBS, REQUESTS, TABLES, WORKERS, Columns, micros, text
+from boruta.store.columns import JOBS, REQUESTS, WORKERS, Columns, micros, text
 from boruta.store.history import events_of, read_history
-from boruta.store.net import MORE_COLUMNS, Net
+from boruta.store.net import Net
 from boruta.store.seal import Seal
+from boruta.store.statements import Statements, quoted
 
 T = TypeVar("T")
-_EVENT_COLUMNS: Final = (
-    "at", "kind", "request_id", "worker_uuid", "epoch", "old_state", "new_state", "by", "reason",
-    "server_id",
-)  # fmt: skip
 _WRITTEN: Final[tuple[type[Row], ...]] = (RequestRow, JobRow, WorkerRow)
 
 
@@ -47,7 +44,7 @@ class SqlBackend(ABC):
         self._seal, self._server, self._utcnow = seal, server, utcnow
         self._engine: sa.Engine | None = None
         self._connection: sa.Connection | None = None
-        self._texts: dict[tuple[str, type[Row] | None], str] = {}
+        self._statements = Statements(self.xid)
 
     # --- what each of the two has of its own
     @abstractmethod
@@ -194,7 +191,7 @@ class SqlBackend(ABC):
         lost: list[str] | None = None,
     ) -> list[Any]:
         names = columns.names
-        asked = f"SELECT {', '.join(map(_quoted, names))} FROM {columns.table} ORDER BY {names[0]}"
+        asked = f"SELECT {', '.join(map(quoted, names))} FROM {columns.table} ORDER BY {names[0]}"
         at = names.index(sealed) if sealed else -1
         found = []
         for values in connection.exec_driver_sql(asked):
@@ -225,7 +222,7 @@ class SqlBackend(ABC):
                     f"{self.name}: another server wrote: the log stands at {position}, "
                     f"not at {first_position - 1}"
                 )
-            run = self._run
+            run, texts = self._run, self._statements
             run(
                 connection,
                 "UPDATE meta SET position = ?, last_id = ?, last_seq = ?",
@@ -235,16 +232,16 @@ class SqlBackend(ABC):
             dropped = "DELETE FROM jobs WHERE request_id = ?"
             run(connection, dropped, net.dropped_jobs, checked=False)
             for kind, part in parts:
-                run(connection, self._text("delete", kind), part.deletes)
+                run(connection, texts.delete[kind], part.deletes)
             closed = "UPDATE jobs SET tunnel_open = 0 WHERE request_id = ?"
             run(connection, closed, net.closed_tunnels, checked=False)
             forgotten = "UPDATE jobs SET known = 0 WHERE worker_uuid = ?"
             run(connection, forgotten, net.removed_workers, checked=False)
             for kind, part in parts:
-                run(connection, self._text("update", kind), part.updates)
+                run(connection, texts.update[kind], part.updates)
             for kind, part in parts:
-                run(connection, self._text("insert", kind), part.inserts)
-            run(connection, self._text("event", None), events)
+                run(connection, texts.insert[kind], part.inserts)
+            run(connection, texts.event, events)
 
     def prune(self, before: datetime, keep: int, most: int, leader_epoch: int) -> int:
         """Deletes some of the oldest events."""
@@ -298,33 +295,6 @@ class SqlBackend(ABC):
             self._server.id,
         )  # fmt: skip
 
-    def _text(self, verb: str, kind: type[Row] | None) -> str:
-        found = self._texts.get((verb, kind))
-        if found is None:
-            found = self._texts[verb, kind] = self._make(verb, kind)
-        return found
-
-    def _make(self, verb: str, kind: type[Row] | None) -> str:
-        if kind is None:
-            return self._insert("events", _EVENT_COLUMNS)
-        columns = TABLES[kind]
-        key, *others = map(_quoted, columns.names)
-        if verb == "insert":
-            return self._insert(columns.table, (*columns.names, *MORE_COLUMNS[kind]))
-        if verb == "delete":
-            return f"DELETE FROM {columns.table} WHERE {key} = ? AND rev = ?"
-        values = ", ".join(f"{name} = ?" for name in others)
-        return (
-            f"UPDATE {columns.table} SET {values}, changed_xid = {self.xid} "
-            f"WHERE {key} = ? AND rev = ?"
-        )
-
-    def _insert(self, table: str, names: Sequence[str]) -> str:
-        return (
-            f"INSERT INTO {table} ({', '.join(map(_quoted, names))}, changed_xid) "
-            f"VALUES ({', '.join('?' * len(names))}, {self.xid})"
-        )
-
     def _run(
         self,
         connection: sa.Connection,
@@ -360,8 +330,3 @@ class SqlBackend(ABC):
             else:
                 cursor.executemany(statement, rows)
             return int(cursor.rowcount)
-
-
-def _quoted(name: str) -> str:
-    # A word that PostgreSQL or SQLite keeps for itself.
-    return f'"{name}"' if name in ("groups", "by") else name
