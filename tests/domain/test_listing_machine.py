@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
@@ -101,10 +100,12 @@ class ListingMachine(RuleBasedStateMachine):
         try:
             next(asked.work)
         except StopIteration as done:
-            assert done.value in asked.moments
-            self.open.remove(asked)
-            return False
-        return True
+            answer = done.value
+        else:
+            return True
+        assert answer in asked.moments
+        self.open.remove(asked)
+        return False
 
     @rule(asked=consumes(lists))
     def comes_to_its_end(self, asked: Asked) -> None:
@@ -126,8 +127,8 @@ class ListingMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture(autouse=True)
-def _blocks(_small_blocks: None) -> Iterator[None]:
-    yield
+def _blocks(_small_blocks: None) -> None:
+    pass
 
 
 TestListing = ListingMachine.TestCase

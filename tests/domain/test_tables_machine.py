@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from boruta.domain import request, worker
 from boruta.domain.errors import (
@@ -30,6 +31,7 @@ from boruta.domain.types import Capabilities, ReqState, WorkerState
 from boruta.store.memory import MemoryStore
 
 T = TypeVar("T")
+_S = WorkerState
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 LIMITS = Limits(prolongs=2, prolong_total_s=100.0)
 JOB_S = 60.0
@@ -73,9 +75,10 @@ class TablesMachine(RuleBasedStateMachine):
         try:
             return step()
         except REFUSALS as error:
-            assert str(error)
-            assert before == (self.board, [history[-1] for history in self.seen.values()])
-            return None
+            refusal = error
+        assert str(refusal)
+        assert before == (self.board, [history[-1] for history in self.seen.values()])
+        return None
 
     def _board_step(self, step: Callable[[WorkerRow], WorkerRow | None]) -> None:
         old = self.board
@@ -106,6 +109,33 @@ class TablesMachine(RuleBasedStateMachine):
     def _request(self, number: int) -> RequestRow | None:
         rows = self.store.requests()
         return rows[number % len(rows)] if rows else None
+
+    @initialize(requests=st.integers(0, 3), lent=st.booleans())
+    def some_are_there(self, requests: int, lent: bool) -> None:
+        for _ in range(requests):
+            self.is_made(0, 900)
+        self.goes_into_service()
+        if lent:
+            self.is_claimed(0)
+
+    @rule()
+    def goes_into_service(self) -> None:
+        if self.board.state is WorkerState.FAIL:
+            self.an_admin_sets(WorkerState.MAINTENANCE, False)
+        if self.board.state is WorkerState.BUSY:
+            self.it_tells("maintained")
+        if self.board.state is WorkerState.MAINTENANCE:
+            self.an_admin_sets(WorkerState.IDLE, False)
+        if self.board.state is WorkerState.PREPARE:
+            self.it_was_prepared(True)
+
+    @rule(more=st.integers(0, 2))
+    def is_lent(self, more: int) -> None:
+        for _ in range(1 + more):
+            self.is_made(0, 900)
+        self.goes_into_service()
+        for number in range(len(self.store.requests())):
+            self.is_claimed(number)
 
     # --- time
     @rule(seconds=st.sampled_from([1, 29, 31, 61, 400]))
@@ -215,7 +245,10 @@ class TablesMachine(RuleBasedStateMachine):
         return [job for job in found if job is not None]
 
     # --- the board
-    @rule(state=st.sampled_from([*WorkerState]), drain=st.booleans())
+    @rule(
+        state=st.sampled_from([_S.IDLE, _S.IDLE, _S.MAINTENANCE, *_S]),
+        drain=st.booleans(),
+    )
     def an_admin_sets(self, state: WorkerState, drain: bool) -> None:
         self._board_step(lambda row: worker.state_set(row, state, self.now, "why", drain))
 
@@ -246,7 +279,7 @@ class TablesMachine(RuleBasedStateMachine):
     @invariant()
     def a_request_ends_once_and_for_all(self) -> None:
         for history in self.seen.values():
-            for before, after in zip(history, history[1:], strict=False):
+            for before, after in pairwise(history):
                 assert after.state in MAY_FOLLOW[before.state]
             last = history[-1]
             assert (last.ended is not None) == last.state.ended
@@ -272,7 +305,7 @@ class TablesMachine(RuleBasedStateMachine):
             assert board.reason_code
             assert not board.drain
         assert not (board.drain and board.state is not WorkerState.RUN)
-        for before, after in zip(self.boards, self.boards[1:], strict=False):
+        for before, after in pairwise(self.boards):
             assert after.board_epoch >= before.board_epoch
             if after.state in (WorkerState.PREPARE, WorkerState.BUSY):
                 anew = after.state is not before.state
@@ -281,4 +314,4 @@ class TablesMachine(RuleBasedStateMachine):
 
 
 TestTables = TablesMachine.TestCase
-TestTables.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestTables.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
