@@ -212,7 +212,9 @@ class RequestsApi(Asking):
     async def get_request_info(self, req_id: ReqID) -> ReqInfo:
         """The request; one that waits says why."""
         row = self._row(req_id)
-        return (await self._explained([row]))[0]
+        found = await self._explained([row])
+        await self._settled(req_id)
+        return found[0]
 
     async def list_requests(
         self,
@@ -228,7 +230,9 @@ class RequestsApi(Asking):
 
         work = directory.store.page_of_requests(filter, sort, page, described)
         rows, info = await self._in_slices(work)
-        return await self._explained(rows), info
+        found = await self._explained(rows)
+        await self._settled()
+        return found, info
 
     async def _explained(self, rows: Sequence[RequestRow]) -> list[ReqInfo]:
         directory = self._directory

@@ -65,6 +65,15 @@ class Asking:
         if written is not None:
             await written
 
+    async def _settled(self, key: ReqID | WorkerUUID | None = None) -> None:
+        """Waits until what is about to be shown, of `key` or of anything, outlives a crash.
+
+        Not for a store that is unwell: what runs goes on meanwhile, and is shown as it is.
+        """
+        settled = self._directory.journal.settled(key)
+        if settled is not None:
+            await settled
+
     async def _ask_matcher(self, message: object) -> Any:
         return await self._ask(self._directory.matcher, message, "the matcher is not there")
 

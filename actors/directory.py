@@ -104,7 +104,7 @@ class Directory:
         self.random = random
         self.rules = rules
         self.journal = Journal(store, dispatcher)
-        self.feed = ChangeFeed(life, dispatcher.utcnow)
+        self.feed = ChangeFeed(life, dispatcher.utcnow, store)
         self.permits = Permits()
         self.holds = Holds()
         self.presence: dict[WorkerUUID, Presence] = {}

@@ -1,4 +1,7 @@
-"""News of every committed change: numbered, kept for a while, delivered to those who watch."""
+"""News of every committed change: numbered, kept for a while, delivered to those who watch.
+
+What a crash could undo is told to nobody: news wait until what they tell of is written.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from typing import Any, Final, TypeAlias
 
 from boruta.domain import defaults
 from boruta.domain.changes import Change, Gap, RequestChanged, WorkerChanged
+from boruta.domain.ports import Store
 from boruta.domain.types import ReqID, ReqInfo, WorkerInfo, WorkerUUID
 
 log: Final = logging.getLogger("boruta.feed")
 
 
-# A change: number, about, kind, at, describe, of. A plain tuple, for each job makes six of them; it
-# is put into words for those who watch, and mostly nobody does.
+# A change: about, kind, at, describe, of; its number before that once it is out. Plain tuples,
+# for each job makes six of them, and they are put into words for those who watch alone.
+_Told: TypeAlias = "tuple[ReqID | WorkerUUID, str, datetime, Callable[..., Any], tuple[Any, ...]]"
 _News: TypeAlias = (
     "tuple[int, ReqID | WorkerUUID, str, datetime, Callable[..., Any], tuple[Any, ...]]"
 )
@@ -63,12 +68,16 @@ class ChangeFeed:
     Args:
         life: what tells this feed's numbers from those of another life of the server.
         utcnow: the time of a change.
+        store: where changes are written.
     """
 
-    def __init__(self, life: str, utcnow: Callable[[], datetime]) -> None:
+    def __init__(self, life: str, utcnow: Callable[[], datetime], store: Store) -> None:
         self._life = life
         self._utcnow = utcnow
+        self._store = store
         self._number = 0
+        self._waiting: deque[tuple[int, _Told]] = deque()  # with the position that they wait for
+        store.on_health(self._go_out)
         # Those who come back find the last FEED_KEPT changes; older ones are a gap to them.
         self._kept: deque[_News] = deque(maxlen=defaults.FEED_KEPT)
         self._watchers: list[_Watcher] = []
@@ -90,11 +99,27 @@ class ChangeFeed:
             describe: called with `of`, perhaps later, gives what it is now.
             of: what `describe` takes.
         """
-        self._number = number = self._number + 1
-        news = (number, about, kind, self._utcnow(), describe, of)
+        news = (about, kind, self._utcnow(), describe, of)
+        store = self._store
+        if store.written >= store.position and not self._waiting:
+            self._deliver(news)
+            return
+        self._waiting.append((store.position, news))
+        store.when_written(store.position, self._go_out)
+
+    def _go_out(self) -> None:
+        """Delivers what is written; all that waits if the store is unwell: what runs goes on."""
+        store, waiting = self._store, self._waiting
+        while waiting and (waiting[0][0] <= store.written or store.unwell is not None):
+            self._deliver(waiting.popleft()[1])
+
+    def _deliver(self, told: _Told) -> None:
+        self._number += 1
+        news = (self._number, *told)
         self._kept.append(news)
         if not self._watchers:
             return
+        about, kind = told[:2]
         listeners = self._listeners.get(kind)
         if listeners is None:
             listeners = tuple(one for one in self._watchers if one.listens_to(kind))

@@ -2,7 +2,8 @@
 
 The store answers at once, from memory, and writes behind (DESIGN, "Decisions"): what was decided is
 decided in its order, and a crash leaves a beginning of it. So whatever goes out of this process --
-an answer, an order to an agent -- waits until the changes that it rests on are written.
+an answer, an order to an agent, a piece of news -- waits until the changes that it rests on are
+written. While the store is unwell nothing new is taken on, and what is told is told as it is.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Journal:
         self._touched: dict[Key, int] = {}  # the last change of each row that is not yet written
         self._prune_at = _PRUNED_AT
         self._waiting: set[Future] = set()
+        self._readers: set[Future] = set()
         self.commits = 0
         self.conflicts = 0
 
@@ -110,10 +112,32 @@ class Journal:
         self._store.when_written(self._touched[key], told)
         return future
 
+    def settled(self, key: Key | None = None) -> Future | None:
+        """What to await before something is shown, of `key` or of anything; None: nothing.
+
+        It is answered when all of it is written, or the store falls ill.
+        """
+        store = self._store
+        position = store.position if key is None else self._touched.get(key, 0)
+        if position <= store.written or store.unwell is not None:
+            return None
+        future = Future(self._dispatcher)
+        self._readers.add(future)
+
+        def told() -> None:
+            self._readers.discard(future)
+            future.answer(None)
+
+        store.when_written(position, told)
+        return future
+
     def health_changed(self) -> None:
         """Nobody waits for a store that is unwell: it may be so for hours."""
         unwell = self._store.unwell
         if unwell is not None:
+            readers, self._readers = self._readers, set()
+            for reader in readers:
+                reader.answer(None)
             waiting, self._waiting = self._waiting, set()
             for future in waiting:
                 future.answer_error(unwell)

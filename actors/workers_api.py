@@ -41,6 +41,7 @@ class WorkersApi(Asking):
     ) -> tuple[list[WorkerInfo], ListInfo]:
         """The workers that match."""
         infos = await self._in_slices(self._infos())
+        await self._settled()
         return listing.list_workers(infos, filter, sort, page)
 
     def _infos(self) -> Sliced[list[WorkerInfo]]:
@@ -52,7 +53,9 @@ class WorkersApi(Asking):
 
     async def get_worker_info(self, uuid: WorkerUUID) -> WorkerInfo:
         """The worker."""
-        return self._info(uuid)
+        found = self._info(uuid)
+        await self._settled(uuid)
+        return found
 
     async def set_state(
         self, uuid: WorkerUUID, state: WorkerState, *, reason: str = "", drain: bool = False

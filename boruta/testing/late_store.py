@@ -34,7 +34,7 @@ class LateStore(MemoryStore):
         self.on_commit = on_commit
         self._log: deque[Transaction] = deque()
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
-        self._told: Callable[[], None] = lambda: None
+        self._told: list[Callable[[], None]] = []
 
     def _adopt(self, other: MemoryStore) -> None:
         """Becomes the same image; rows are never changed in place, so they may be shared."""
@@ -87,17 +87,21 @@ class LateStore(MemoryStore):
 
     def on_health(self, told: Callable[[], None]) -> None:
         """Whom `fall_ill` and `get_well` tell."""
-        self._told = told
+        self._told.append(told)
 
     def fall_ill(self, reason: str = "the disk is full") -> None:
         """Nothing is written from now on."""
         self.unwell = StoreUnavailable(reason, retry_after_s=1.0)
-        self._told()
+        self._tell()
 
     def get_well(self) -> None:
         """It writes again, when told to."""
         self.unwell = None
-        self._told()
+        self._tell()
+
+    def _tell(self) -> None:
+        for told in self._told:
+            told()
 
     def crash(self) -> LateStore:
         """What the next life of the server finds: what was written, and nothing else."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from actors.feed import ChangeFeed
 from boruta.domain.changes import Change, Gap
 from boruta.domain.types import ReqInfo
+from boruta.store.memory import MemoryStore
 
 AT = datetime(2030, 1, 2, tzinfo=UTC)
 
@@ -23,7 +24,7 @@ class Told:
 
 
 def test_a_change_is_described_once_for_all_who_want_it_and_never_for_nobody() -> None:
-    feed, told, got = ChangeFeed("life", lambda: AT), Told(), list[Change]()
+    feed, told, got = ChangeFeed("life", lambda: AT, MemoryStore()), Told(), list[Change]()
     feed.request("created", 1, told)
     feed.subscribe(got.append, kinds=("ended",))
     feed.subscribe(got.append, requests=(2,))
@@ -37,7 +38,7 @@ def test_a_change_is_described_once_for_all_who_want_it_and_never_for_nobody() -
 
 
 def test_who_comes_back_is_told_what_it_missed_or_that_it_is_lost() -> None:
-    feed, got = ChangeFeed("life", lambda: AT), list[Change]()
+    feed, got = ChangeFeed("life", lambda: AT, MemoryStore()), list[Change]()
     feed.request("created", 1, Told())
     since, first = feed.subscribe(got.append)
     first.close()

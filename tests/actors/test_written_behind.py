@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from boruta.domain import defaults
+from boruta.domain.changes import Change
 from boruta.domain.commands import EndSession, Lease, Prepare
 from boruta.domain.errors import StoreUnavailable
 from boruta.domain.types import ReqState, WorkerState
@@ -157,6 +158,47 @@ def test_no_way_opens_to_a_board_whose_release_was_lost_by_a_crash() -> None:
     assert [what for what, _ in again.access.log] == ["close"]
 
 
+def test_what_is_shown_is_written_unless_the_store_is_ill() -> None:
+    farm, req_id = lent()
+    requests, workers = farm.front.requests(ALICE), farm.front.workers(ADMIN)
+    news = list[Change]()
+    farm.front.feed(ADMIN).subscribe(news.append, kinds=("ended", "state", "groups"))
+    closed = farm.start_call(requests.close_request(req_id))
+    farm.sim.run_until_idle()
+    assert farm.late.written < farm.late.position
+
+    def reads() -> list[Any]:
+        asked = [
+            requests.get_request_info(req_id), requests.list_requests(),
+            workers.get_worker_info("b1"), workers.list_workers(),
+        ]  # fmt: skip
+        return [farm.start_call(one) for one in asked]
+
+    first = reads()
+    farm.sim.run_until_idle()
+    assert not any(call.done for call in first)
+    assert news == []
+    farm.write()
+    assert first[0].get(timeout=1).state is ReqState.DONE
+    assert [one.id for one in first[1].get(timeout=1)[0]] == [req_id]
+    assert first[2].get(timeout=1).state is WorkerState.PREPARE
+    assert len(first[3].get(timeout=1)[0]) == 1
+    assert closed.done
+    assert [change.kind for change in news][:2] == ["ended", "state"]
+    assert [change.seq for change in news] == sorted(change.seq for change in news)
+
+    farm.start_call(workers.set_groups("b1", ["lab"]))
+    farm.sim.run_until_idle()
+    heard, second = len(news), reads()
+    farm.sim.run_until_idle()
+    assert [call.done for call in second] == [True, False, False, False]
+    farm.late.fall_ill()
+    farm.sim.run_until_idle()
+    assert second[2].get(timeout=1).groups == ("lab",)
+    assert all(call.done for call in second)
+    assert len(news) > heard, "what goes on while it is ill is told as it is"
+
+
 def test_an_ill_store_lends_nothing_and_prolongs_nothing() -> None:
     farm, req_id = lent()
     farm.late.fall_ill()
@@ -226,6 +268,7 @@ def test_a_board_out_of_reach_is_not_lost_while_its_return_could_not_be_written(
     farm.sim.advance(600.0)
     assert farm.state(req_id) is ReqState.INPROGRESS
     farm.late.get_well()
+    farm.writing()
     farm.sim.advance(600.0)
     assert farm.state(req_id) is ReqState.FAILED
 
