@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from boruta.domain import defaults
-from boruta.domain.errors import BorutaError, Busy, HelloRequired, InternalLogicError, UnknownType
+from boruta.domain.errors import BorutaError, HelloRequired, InternalLogicError, UnknownType
 from boruta.domain.ports import Front
-from boruta.domain.types import Caller, Role
+from boruta.domain.types import Caller
 from transport.addresses import parse_networks
 from transport.codec import Call, Notice, Packed, encode
 from transport.door import Door
@@ -19,6 +18,7 @@ from transport.greeting import Greeter, Guest
 from transport.peers import Peer
 from transport.router import Router
 from transport.session import HEARTBEAT, Bad, Ticks
+from transport.unanswered import Unanswered
 from transport.wire import NOTICES
 
 log = logging.getLogger("boruta.wire")
@@ -75,7 +75,7 @@ class Server:
         # What a lost connection has begun goes on, but for acquires: those the client sends again.
         self._tasks: set[asyncio.Task[None]] = set()
         self._acquiring: dict[Peer, set[asyncio.Task[None]]] = {}
-        self._in_flight: Counter[str] = Counter()  # calls by users' keys
+        self._unanswered = Unanswered()
         self._beaten: list[Peer] = []  # whose heartbeat is to be sent back
         self._stopping = False
         self._ticks = Ticks(self._clock(), _TICK_S)
@@ -105,14 +105,14 @@ class Server:
         """The bound address."""
         return self._router.url
 
-    def announce_stop(self, reason: str) -> None:
+    def announce_stop(self, reason: str, retry_after_s: float = _RETRY_AFTER_S) -> None:
         """Says goodbye to every peer. Who waits to acquire is not answered: he asks again."""
         self._stopping = True
         for tasks in self._acquiring.values():
             for task in tasks:
                 task.cancel()
         frame = encode(
-            Notice("goodbye", {"reason": reason[:1000], "retry_after_s": _RETRY_AFTER_S})
+            Notice("goodbye", {"reason": reason[:1000], "retry_after_s": retry_after_s})
         )
         for peer in self._guests:
             self._router.try_send(peer, frame)
@@ -223,10 +223,7 @@ class Server:
                     f"{call.type!r:.80}: a {peer.role} has no such call", type=call.type[:80]
                 )
             body = known.body(call.body, "body")
-            if peer.in_flight >= defaults.CALLS_AT_ONCE:
-                raise Busy(f"{peer.in_flight} calls of this connection are unanswered already")
-            if self._in_flight[peer.caller.name] >= defaults.CALLS_AT_ONCE_A_KEY:
-                raise Busy(f"too many calls of {peer.caller.name} are unanswered already")
+            self._unanswered.check(peer)
             answer = guest.calls.answer(call.type, body)
         except BorutaError as error:
             self._reply(peer, call.id, error)
@@ -240,22 +237,15 @@ class Server:
         self._begin(peer, call, answer)
 
     def _begin(self, peer: Peer, call: Call, answer: Any) -> None:
-        task = self._loop.create_task(self._run(peer, call, answer))
-        peer.in_flight += 1
-        name = peer.caller.name if peer.caller.role is Role.USER else ""
-        if name:
-            self._in_flight[name] += 1
+        answered = self._unanswered.add(peer)
+        task = self._loop.create_task(self._run(peer, call, answer, answered))
         self._tasks.add(task)
         acquiring = self._acquiring.setdefault(peer, set()) if _may_be_cancelled(call) else None
         if acquiring is not None:
             acquiring.add(task)
 
         def over(done: asyncio.Task[None]) -> None:
-            peer.in_flight -= 1
-            if name:
-                self._in_flight[name] -= 1
-                if not self._in_flight[name]:
-                    del self._in_flight[name]
+            answered()
             self._tasks.discard(done)
             if acquiring is not None:
                 acquiring.discard(done)
@@ -264,7 +254,13 @@ class Server:
 
         task.add_done_callback(over)
 
-    async def _run(self, peer: Peer, call: Call, answer: Coroutine[Any, Any, Any]) -> None:
+    async def _run(
+        self,
+        peer: Peer,
+        call: Call,
+        answer: Coroutine[Any, Any, Any],
+        answered: Callable[[], None],
+    ) -> None:
         outcome: dict[str, Any] | Packed | BorutaError
         try:
             outcome = await answer
@@ -272,6 +268,7 @@ class Server:
             outcome = error
         except Exception:
             outcome = self._internal(call.type)
+        answered()  # before the reply: whoever has it may call again
         self._reply(peer, call.id, outcome)
 
     def _internal(self, kind: str) -> InternalLogicError:
