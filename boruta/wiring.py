@@ -27,6 +27,7 @@ from transport.server import Server
 from transport.tunnels.tcp import Tunnels
 
 log = logging.getLogger("boruta.server")
+_SUCCEEDED_S: Final = 0.3  # until another server, which waits already, leads
 FLUSH_S: Final = 10.0  # a stopping server waits so long for its database
 
 
@@ -152,7 +153,10 @@ class Engine:
         """Tells the peers, then closes everything; idempotent."""
         if self.system.closing:
             return
-        self.server.announce_stop(reason)
+        if self.has_successor:
+            self.server.announce_stop(reason, _SUCCEEDED_S)
+        else:
+            self.server.announce_stop(reason)
         self.system.stop()
         self.tunnels.close_all()
         try:

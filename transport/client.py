@@ -7,7 +7,6 @@ import contextlib
 import contextvars
 import logging
 import os
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -16,6 +15,7 @@ from boruta.domain.errors import (
     BadRequest,
     BorutaError,
     InternalLogicError,
+    NotLeader,
     NotPermitted,
     ShuttingDown,
     TimedOut,
@@ -25,9 +25,10 @@ from boruta.domain.errors import (
 )
 from transport.answering import Answering
 from transport.codec import Call, Notice, encode
-from transport.dealer import Address, HandshakeCut, KeyPair, leader_told
+from transport.dealer import Address, HandshakeCut, KeyPair
 from transport.lifeline import Lifeline
 from transport.outstanding import Outstanding, Pending
+from transport.retrying import delay_s, leader_told
 from transport.wire import DRYAD_CALLS, SESSION_BYTES, USER_CALLS, WORKER_CALLS, sent_again
 
 __all__ = ["Address", "KeyPair", "Link"]
@@ -102,7 +103,7 @@ class Link:
         self._beat_body = beat_body
         self._max_attempts = max_attempts
         self._given_clock = clock
-        user = role == "user"
+        self._user = user = role == "user"
         self._types = USER_CALLS if user else WORKER_CALLS
         self._gone_s = defaults.USER_LEAVES_S if user else defaults.PEER_GONE_S
         self._answering = Answering(on_call, self._noticed, {} if user else DRYAD_CALLS)
@@ -260,13 +261,8 @@ class Link:
             if self._max_attempts is not None and self._failures >= self._max_attempts:
                 self._give_up(error)
                 return
-            await asyncio.sleep(self._delay())
-
-    def _delay(self) -> float:
-        least, most = defaults.RECONNECT_S
-        if self._retry_after_s is not None:
-            return min(most, max(least, self._retry_after_s)) * random.uniform(0.7, 1.0)
-        return random.uniform(least, min(most, least * 2.0 ** min(self._failures, 10)))
+            others = self._user and (len(self._servers) > 1 or isinstance(error, NotLeader))
+            await asyncio.sleep(delay_s(self._failures, self._retry_after_s, others))
 
     def _failed(self, address: Address, error: BorutaError) -> None:
         self._failures += 1

@@ -7,7 +7,6 @@ life before `hello`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket as net
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Final
 
 import zmq
 
-from boruta.domain.errors import BadAddress, BorutaError, NotLeader, NotPermitted, Unreachable
+from boruta.domain.errors import BadAddress, BorutaError, NotPermitted, Unreachable
 from transport import sockets
 from transport.addresses import join_address, split_address
 
@@ -56,17 +55,6 @@ class Address:
         if not self.url.startswith("tcp://"):
             raise BadAddress(f"server {self.url!r:.100}: want tcp://host:port")
         return split_address(self.url.removeprefix("tcp://"))
-
-
-def leader_told(error: BorutaError, by: Address) -> Address | None:
-    """Where a server that does not lead sends us, if it knows; they all have the same key."""
-    servers = error.details.get("servers") if isinstance(error, NotLeader) else None
-    for url in servers if isinstance(servers, list) else ():
-        found = Address(str(url), by.server_key)
-        with contextlib.suppress(BorutaError):
-            found.parts()
-            return None if found == by else found
-    return None
 
 
 @dataclass(frozen=True)

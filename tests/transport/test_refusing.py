@@ -10,9 +10,9 @@ from boruta.domain.errors import Busy, NotLeader
 from tests.transport.fake import Place, eventually, place, refused, run
 from tests.transport.raw import Raw
 from transport.client import Address
-from transport.dealer import leader_told
 from transport.door import Door
 from transport.refusing import Refuser
+from transport.retrying import delay_s, leader_told
 
 
 @contextlib.asynccontextmanager
@@ -70,6 +70,14 @@ def test_only_another_address_of_a_server_that_does_not_lead_is_gone_to() -> Non
     assert leader_told(NotLeader("no", servers=["x", "tcp://h:1"]), here) == Address(
         "tcp://h:1", here.server_key
     )
+
+
+def test_a_user_who_knows_of_another_server_is_quick_and_else_does_as_he_is_told() -> None:
+    for failures in (1, 5, 50):
+        assert 0.2 <= delay_s(failures, None, True) <= 0.6
+        assert 0.2 <= delay_s(failures, None, False) <= min(3.0, 0.2 * 2.0**failures)
+    assert 0.7 <= delay_s(1, 1.0, False) <= 1.0
+    assert delay_s(1, 60.0, True) <= 0.6
 
 
 def test_any_call_is_refused_and_who_makes_it_is_cut() -> None:
