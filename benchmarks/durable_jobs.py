@@ -9,33 +9,15 @@ changed.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from benchmarks.engine import ADMIN, Engine, engine
 from benchmarks.result import result
 from benchmarks.scale import Scale
-from benchmarks.stores import Written, bare_s, databases, store
+from benchmarks.stores import Written, bare_s, databases, opened
 from boruta.domain.changes import Change, RequestChanged
-from boruta.domain.ports import Store
 from boruta.domain.types import WorkerState
-from boruta.store.memory import MemoryStore
-
-
-@contextmanager
-def _opened(database: str | None, written: Written) -> Iterator[Store]:
-    if database is None:
-        yield MemoryStore()
-        return
-    with (
-        tempfile.TemporaryDirectory(prefix="boruta-bench-") as place,
-        store(database, Path(place), written) as made,
-    ):
-        yield made
 
 
 async def _through(made: Engine, jobs: int, clients: int) -> None:
@@ -71,7 +53,7 @@ async def _through(made: Engine, jobs: int, clients: int) -> None:
 
 
 async def _rate(database: str | None, boards: int, jobs: int, written: Written) -> float:
-    with _opened(database, written) as kept:
+    with opened(database, written) as kept:
         async with engine(boards, kept) as made:
             written.batches.clear()
             written.entries = 0

@@ -13,21 +13,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-# Nothing is kept: what a database costs is measured apart.
 CONFIG: Final = """
-server.database = "memory:"
+server.database = "{database}"
 workers.initial = "idle"
 log.level = "warning"
 """
 
 
 class ServerProcess:
-    """A server of our own in `place`; it keeps its address over a restart."""
+    """A server of our own in `place`; it keeps its address over a restart.
 
-    def __init__(self, place: Path) -> None:
+    What a database costs is measured apart: if none is named, nothing is kept.
+    """
+
+    def __init__(self, place: Path, database: str = "memory:") -> None:
         self.data = place / "data"
         self._config = place / "boruta.toml"
-        self._config.write_text(CONFIG)
+        self._config.write_text(CONFIG.format(database=database))
         self._bind = "tcp://127.0.0.1:0"
         self._process: subprocess.Popen[str]
 
@@ -35,6 +37,7 @@ class ServerProcess:
         """Starts it and waits until it serves."""
         command = [sys.executable, "-c", "from boruta.cli.main import main; main()", "server"]
         command += ["--data", str(self.data), "--bind", self._bind, "--config", str(self._config)]
+        (self.data / "server.json").unlink(missing_ok=True)  # of a life that was killed
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)
         while not (self.data / "server.json").exists():
             if self._process.poll() is not None:

@@ -14,9 +14,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from boruta.domain.ports import Store
 from boruta.store.backend import Entry, ServerIdentity
 from boruta.store.database import SqlBackend
 from boruta.store.durable import DurableStore
+from boruta.store.memory import MemoryStore
 from boruta.store.opening import open_backend
 
 # Of one table: its statement's rows, as tuples.
@@ -70,6 +72,19 @@ def store(database: str, place: Path, written: Written | None = None) -> Iterato
         yield made
     finally:
         made.close()
+
+
+@contextlib.contextmanager
+def opened(database: str | None, written: Written | None = None) -> Iterator[Store]:
+    """A store over a database, in a directory that is made for it; over none, if that is None."""
+    if database is None:
+        yield MemoryStore()
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="boruta-bench-") as place,
+        store(database, Path(place), written) as made,
+    ):
+        yield made
 
 
 @contextlib.contextmanager
