@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from benchmarks.result import percentile, result
 from benchmarks.scale import Scale
@@ -91,7 +91,8 @@ def _restart(leader: Node) -> None:
 
 
 # What befalls the leader; how it becomes the one that stands by; what is aimed at.
-WAYS: Final[tuple[tuple[str, signal.Signals, Callable[[Node], None], float], ...]] = (
+Way: TypeAlias = tuple[str, signal.Signals, Callable[[Node], None], float]
+WAYS: Final[tuple[Way, ...]] = (
     ("SIGKILL", signal.SIGKILL, _restart, 10.0),
     ("SIGSTOP", signal.SIGSTOP, _resume, 10.0),
     ("a hand-over", HAND_OVER, lambda _leader: None, 1.0),
@@ -99,14 +100,16 @@ WAYS: Final[tuple[tuple[str, signal.Signals, Callable[[Node], None], float], ...
 )
 
 
-async def _measure(place: Path, pair: list[Node], rounds: int) -> dict[str, list[float]]:
+async def _measure(
+    place: Path, pair: list[Node], ways: Sequence[Way], rounds: int
+) -> dict[str, list[float]]:
     took: dict[str, list[float]] = {}
     async with connect(
         [node.address for node in pair],
         server_key=pair[0].data / "keys" / "server.key",
         key=place / "bench.key_secret",
     ) as client:
-        for name, number, then, _ in WAYS:
+        for name, number, then, _ in ways:
             for _ in range(rounds):
                 leader, other = pair
                 # Neither of them is to be caught unprepared: this is about one fault at a time.
@@ -121,7 +124,7 @@ async def _measure(place: Path, pair: list[Node], rounds: int) -> dict[str, list
 
 def run(scale: Scale) -> list[dict[str, Any]]:
     """Seconds, the median and the worst; there is none without PostgreSQL."""
-    rounds = scale.pick(10, 2, 1)
+    rounds, ways = scale.pick((10, WAYS), (2, WAYS), (1, WAYS[-1:]))
     with databases() as there, tempfile.TemporaryDirectory(prefix="boruta-bench-") as text:
         url = next((url for url in there.values() if url != SQLITE), None)
         if url is None:
@@ -134,13 +137,13 @@ def run(scale: Scale) -> list[dict[str, Any]]:
             pair[0].command("key", "new", "bench", "--role", "admin", "--out", text)
             pair[0].command("key", "share", str(place / "share.json"))
             pair[1].start("--join", str(place / "share.json"))
-            took = asyncio.run(_measure(place, list(pair), rounds))
+            took = asyncio.run(_measure(place, list(pair), ways, rounds))
         finally:
             for node in pair:
                 if hasattr(node, "process"):
                     node.end()
     found = []
-    for name, _, _, aim in WAYS:
+    for name, _, _, aim in ways:
         for what, value in (("median", percentile(took[name], 50)), ("worst", max(took[name]))):
             title = f"answered again after {name}, {what} of {rounds}"
             found.append(result(title, value, "s", "lower", aim, "what is aimed at"))
