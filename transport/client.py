@@ -25,10 +25,10 @@ from boruta.domain.errors import (
 )
 from transport.answering import Answering
 from transport.codec import Call, Notice, encode
-from transport.dealer import Address, HandshakeCut, KeyPair
+from transport.dealer import Address, HandshakeCut, KeyPair, Mute
 from transport.lifeline import Lifeline
 from transport.outstanding import Outstanding, Pending
-from transport.retrying import delay_s, leader_told
+from transport.retrying import MUTE_S, delay_s, leader_told
 from transport.wire import DRYAD_CALLS, SESSION_BYTES, USER_CALLS, WORKER_CALLS, sent_again
 
 __all__ = ["Address", "KeyPair", "Link"]
@@ -244,6 +244,7 @@ class Link:
 
     async def _keep_up(self) -> None:
         turn, leader = 0, None  # where one that does not lead has sent us
+        mute_until: dict[str, float] = {}
         while True:
             address = leader or self._servers[turn % len(self._servers)]
             self._retry_after_s = None
@@ -256,7 +257,11 @@ class Link:
                 error = InternalLogicError(f"{type(defect).__name__}: {defect}")
             if leader is None:
                 turn += 1
+            if isinstance(error, Mute):
+                mute_until[address.url] = self._now() + MUTE_S
             leader = leader_told(error, address)
+            if leader is not None and self._now() < mute_until.get(leader.url, 0.0):
+                leader = address  # the one that stands by is about to lead, or to know who does
             self._failed(address, error)
             if self._max_attempts is not None and self._failures >= self._max_attempts:
                 self._give_up(error)

@@ -21,6 +21,9 @@ from transport.addresses import join_address, split_address
 
 log = logging.getLogger("boruta.link")
 _HANDSHAKE_MS: Final = 15_000
+# A machine that is gone refuses nothing, and the kernel would try for two minutes. One lost SYN is
+# sent again after 1 s.
+_CONNECT_MS: Final = 3_000
 # ZMTP's own heartbeats see a dead link or a stopped process; they are set on this side alone (on
 # the server's they are quadratic). A hung main thread is seen by ours only.
 _HEARTBEAT_MS: Final = 15_000
@@ -69,6 +72,10 @@ class HandshakeCut(Unreachable):
     """The far end ended the handshake without a word: another server key, or it was stopped."""
 
 
+class Mute(Unreachable):
+    """It has said nothing for as long as we wait: its machine is gone, or it was stopped."""
+
+
 class Connection:
     """A socket to one address.
 
@@ -93,6 +100,7 @@ class Connection:
         self._on_frame = on_frame
         self._on_over = on_over
         self._over = False
+        self._loop, self._began = loop, loop.time()
         self._connected = False
         self._met = False  # the handshake is done
         self._with_keys = keys is not None
@@ -121,6 +129,7 @@ class Connection:
     ) -> None:
         sockets.set_common(socket, target)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_MS)
         socket.setsockopt(zmq.SNDHWM, 0)  # bounded by the calls that wait
         socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
@@ -185,7 +194,9 @@ class Connection:
                 text = f"{url} does not speak our protocol, or has another key than server_key"
             self._end(NotPermitted(text, server=url))
         elif not self._connected:
-            self._end(Unreachable(f"nothing answers at {url}", server=url))
+            waited = self._loop.time() - self._began >= _CONNECT_MS / 2000
+            kind = Mute if waited else Unreachable
+            self._end(kind(f"nothing answers at {url}", server=url))
         elif not self._met:
             self._end(self._handshake_cut())
         else:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from boruta.domain.errors import BorutaError, Unreachable
 from boruta.domain.texts import clean_text
 from transport.codec import Call, Notice, encode
-from transport.dealer import Address, Connection, KeyPair, resolved
+from transport.dealer import Address, Connection, KeyPair, Mute, resolved
 from transport.session import HEARTBEAT, Bad, Conversation, Ticks
 from transport.wire import HELLO, PROTOCOLS
 
@@ -88,7 +88,7 @@ class Lifeline:
             return reply
         if self.over.done():
             raise self.over.result()
-        raise Unreachable(f"no answer from {self._address.url}", server=self._address.url)
+        raise Mute(f"no answer from {self._address.url}", server=self._address.url)
 
     def _connect(self, target: str, keys: KeyPair | None) -> Connection:
         return Connection(self._loop, self._address, target, keys, self._on_frame, self.end)
@@ -140,7 +140,7 @@ class Lifeline:
         self._connection.drain_all()
         if conversation.silent(now):
             self.end(
-                Unreachable(
+                Mute(
                     f"{self._address.url} has been silent for {conversation.gone_s:g} s",
                     server=self._address.url,
                 )

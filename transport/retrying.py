@@ -10,6 +10,9 @@ from boruta.domain.defaults import RECONNECT_S
 from boruta.domain.errors import BorutaError, NotLeader
 from transport.dealer import Address
 
+# One that said nothing is not gone to again within so long, whoever names it as the leader: a try
+# takes up to 15 s, and a server that stands by takes over from it within 10 s.
+MUTE_S: Final = 10.0
 _ANOTHER_S: Final = 0.6  # users are few, and one of several servers is there soon
 
 

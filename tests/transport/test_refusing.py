@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
 
 from boruta.domain.errors import Busy, NotLeader
 from tests.transport.fake import Place, eventually, place, refused, run
 from tests.transport.raw import Raw
+from transport import dealer, lifeline
 from transport.client import Address
 from transport.door import Door
 from transport.refusing import Refuser
 from transport.retrying import delay_s, leader_told
 
 
+@dataclass
+class Other:
+    """One that stands by, and what it told each who called."""
+
+    refuser: Refuser
+    told: list[NotLeader]
+
+    @property
+    def url(self) -> str:
+        return self.refuser.url
+
+
 @contextlib.asynccontextmanager
-async def stands_by(there: Place, *servers: str) -> AsyncIterator[Refuser]:
+async def stands_by(there: Place, *servers: str) -> AsyncIterator[Other]:
     """One that has the keys of `there` and sends whoever calls to these."""
     door = Door("tcp://127.0.0.1:0", there.keys.public, there.keys.secret, there.admitted.get)
     why = NotLeader("stands by", servers=list(servers), retry_after_s=1.0)
-    refuser = Refuser(door, asyncio.get_running_loop(), lambda: why)
+    told: list[NotLeader] = []
+
+    def tell() -> NotLeader:
+        told.append(why)
+        return why
+
+    refuser = Refuser(door, asyncio.get_running_loop(), tell)
     refuser.start()
     try:
-        yield refuser
+        yield Other(refuser, told)
     finally:
         refuser.close()
 
@@ -62,6 +85,59 @@ def test_a_leader_that_is_gone_is_not_all_that_is_tried() -> None:
     run(story)
 
 
+def test_a_leader_that_says_nothing_is_not_waited_for_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifeline, "_HELLO_WITHIN_S", 0.3)
+
+    async def story() -> None:
+        tries: list[asyncio.StreamWriter] = []
+        mute = await asyncio.start_server(lambda _, writer: tries.append(writer), "127.0.0.1", 0)
+        url = f"tcp://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
+        async with place() as there, stands_by(there, url) as other:
+            keys = there.admit("ann")
+            known = [Address(one, there.keys.public) for one in (url, other.url)]
+            link = there.link(keys, servers=known)
+            opening = asyncio.ensure_future(link.open(10.0))
+            await eventually(lambda: len(other.told) >= 3)
+            assert len(tries) == 1
+            url = other.url
+            other.refuser.close()
+            await there.server.stop(0.0)
+            there.start_again(url)
+            assert (await opening)["name"] == "ann"
+        for writer in tries:
+            writer.close()
+        mute.close()
+        await mute.wait_closed()
+
+    run(story)
+
+
+def test_a_machine_that_does_not_even_refuse_is_left_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dealer, "_CONNECT_MS", 300)
+
+    async def story() -> None:
+        with contextlib.ExitStack() as all:
+            full = all.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            for _ in range(2):  # with these it is full: the kernel drops what else comes
+                one = all.enter_context(socket.socket())
+                one.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    one.connect(full.getsockname())
+            async with place() as there:
+                gone = Address(f"tcp://127.0.0.1:{full.getsockname()[1]}", there.keys.public)
+                link = there.link(there.admit("ann"), servers=[gone, there.address])
+                errors = []
+                link._failed = lambda address, error: errors.append(error)  # type: ignore[method-assign]
+                assert (await link.open(4.0))["name"] == "ann"
+                assert [type(error) for error in errors] == [dealer.Mute]
+
+    run(story)
+
+
 def test_only_another_address_of_a_server_that_does_not_lead_is_gone_to() -> None:
     here = Address("tcp://127.0.0.1:7175", "k" * 40)
     for servers in (7, ["nonsense"], [], [here.url]):
@@ -89,7 +165,7 @@ def test_any_call_is_refused_and_who_makes_it_is_cut() -> None:
                 assert reply["error"]["code"] == "not_leader"
                 assert reply["error"]["details"]["servers"] == ["tcp://192.0.2.1:7175"]
                 assert reply["error"]["details"]["retry_after_s"] == 1.0
-                await eventually(lambda: not list(other._router.peers))
+                await eventually(lambda: not list(other.refuser._router.peers))
             finally:
                 peer.close()
 
