@@ -26,7 +26,7 @@ BENCHMARKS: Final = {
     "durable_jobs": "whole jobs a second with a store that survives, beside bare inserts",
     "commit": "what a store adds to a submit, beside the bare commit",
     "recover": "from the start of a server to its first answer, by length of the queue",
-    "takeover": "until another server answers, after a kill, a stop and a hand-over",
+    "takeover": "until another server answers, after a kill, a stop, a cut, a hand-over",
     "queue": "new requests a second as the queue grows",
     "listing": "pages out of a long list, and how long they hold the loop",
     "memory": "bytes of a queued request, and of a large farm",

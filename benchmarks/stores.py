@@ -42,10 +42,12 @@ class Written:
         """Notes what this one writes."""
         apply, run = backend.apply, backend._run
 
-        def noted_apply(batch: Sequence[Entry], first: int, epoch: int) -> None:
+        def noted_apply(
+            batch: Sequence[Entry], first_position: int, leader_epoch: int
+        ) -> None:
             self.batches.append([])
             self.entries += len(batch)
-            apply(batch, first, epoch)
+            apply(batch, first_position, leader_epoch)
 
         def noted_run(
             connection: Any, statement: str, rows: Sequence[tuple[Any, ...]], checked: bool = True

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs
 
 from benchmarks.result import percentile, result
 from benchmarks.scale import Scale
@@ -27,14 +28,42 @@ _LOOK_S: Final = 0.02
 _WITHIN_S: Final = 60.0
 
 
+class Wire:
+    """Between a server and its PostgreSQL; may be cut and mended.
+
+    Args:
+        place: a directory of its own.
+        database: the URL, with the directory of a socket as its host.
+    """
+
+    def __init__(self, place: Path, database: str) -> None:
+        place.mkdir()
+        before, _, asked = database.partition("?")
+        host = parse_qs(asked)["host"][0]
+        self._near, self._far, self._port = place, Path(host), int(parse_qs(asked)["port"][0])
+        self.url = f"{before}?host={place}&port={self._port}"
+        self.mend()
+
+    def mend(self) -> None:
+        """Passes on what comes."""
+        from tests.store.proxy import Proxy
+
+        self._proxy = Proxy(self._near, self._far, self._port)
+
+    def cut(self) -> None:
+        """Ends what is connected, and takes nothing new."""
+        self._proxy.close()
+        (self._near / f".s.PGSQL.{self._port}").unlink()
+
+
 class Node:
     """One of the two servers; what it has said since somebody looked tells where it stands."""
 
     def __init__(self, place: Path, name: str, database: str) -> None:
         self.data = place / name
+        self.wire = Wire(place / f"{name}-wire", database)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self._database = database
         self._log = place / f"{name}.log"
         self._read = 0
         self.process: subprocess.Popen[bytes]
@@ -45,7 +74,7 @@ class Node:
             self._read = self._log.stat().st_size
             self.process = subprocess.Popen(
                 [*BORUTA, "server", "--data", str(self.data), "--bind", self.address,
-                 "--database", self._database, *words],
+                 "--database", self.wire.url, *words],
                 stderr=log,
             )  # fmt: skip
 
@@ -68,6 +97,7 @@ class Node:
         self.process.send_signal(signal.SIGCONT)
         self.process.kill()
         self.process.wait()
+        self.wire.cut()
 
 
 async def _again_s(client: Client, strike: Callable[[], None]) -> float:
@@ -79,10 +109,11 @@ async def _again_s(client: Client, strike: Callable[[], None]) -> float:
         with contextlib.suppress(Unavailable):  # it is stopping, and says so
             if (await client.info())["pid"] != leader:
                 return time.perf_counter() - began
+        await asyncio.sleep(_LOOK_S / 2)  # the old one answers on until its lease ends
 
 
-def _resume(leader: Node) -> None:
-    leader.process.send_signal(signal.SIGCONT)
+def _signal(number: signal.Signals) -> Callable[[Node], None]:
+    return lambda leader: leader.process.send_signal(number)
 
 
 def _restart(leader: Node) -> None:
@@ -90,13 +121,14 @@ def _restart(leader: Node) -> None:
     leader.start()
 
 
-# What befalls the leader; how it becomes the one that stands by; what is aimed at.
-Way: TypeAlias = tuple[str, signal.Signals, Callable[[Node], None], float]
+# What befalls the leader, and how; what makes it the one that stands by; what is aimed at.
+Way: TypeAlias = tuple[str, Callable[[Node], None], Callable[[Node], None], float]
 WAYS: Final[tuple[Way, ...]] = (
-    ("SIGKILL", signal.SIGKILL, _restart, 10.0),
-    ("SIGSTOP", signal.SIGSTOP, _resume, 10.0),
-    ("a hand-over", HAND_OVER, lambda _leader: None, 1.0),
-    ("SIGTERM", signal.SIGTERM, _restart, 1.0),
+    ("SIGKILL", _signal(signal.SIGKILL), _restart, 10.0),
+    ("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT), 10.0),
+    ("a cut", lambda leader: leader.wire.cut(), lambda leader: leader.wire.mend(), 10.0),
+    ("a hand-over", _signal(HAND_OVER), lambda _leader: None, 1.0),
+    ("SIGTERM", _signal(signal.SIGTERM), _restart, 1.0),
 )
 
 
@@ -109,14 +141,13 @@ async def _measure(
         server_key=pair[0].data / "keys" / "server.key",
         key=place / "bench.key_secret",
     ) as client:
-        for name, number, then, _ in ways:
+        for name, strike, then, _ in ways:
             for _ in range(rounds):
                 leader, other = pair
                 # Neither of them is to be caught unprepared: this is about one fault at a time.
                 other.until("standby leader=")
                 leader.until("standbys count=1")
-                strike = partial(leader.process.send_signal, number)
-                took.setdefault(name, []).append(await _again_s(client, strike))
+                took.setdefault(name, []).append(await _again_s(client, partial(strike, leader)))
                 then(leader)
                 pair.reverse()
     return took
@@ -124,7 +155,8 @@ async def _measure(
 
 def run(scale: Scale) -> list[dict[str, Any]]:
     """Seconds, the median and the worst; there is none without PostgreSQL."""
-    rounds, ways = scale.pick((10, WAYS), (2, WAYS), (1, WAYS[-1:]))
+    rounds = scale.pick(10, 2, 1)
+    ways = scale.pick(WAYS, WAYS, WAYS[-2:])  # the others last as long as a lease
     with databases() as there, tempfile.TemporaryDirectory(prefix="boruta-bench-") as text:
         url = next((url for url in there.values() if url != SQLITE), None)
         if url is None:
