@@ -255,8 +255,7 @@ class Link:
             except Exception as defect:
                 log.exception("link_failed server=%s", address.url)
                 error = InternalLogicError(f"{type(defect).__name__}: {defect}")
-            if leader is None:
-                turn += 1
+            turn += leader is None
             if isinstance(error, Mute):
                 mute_until[address.url] = self._now() + MUTE_S
             leader = leader_told(error, address)
