@@ -41,6 +41,7 @@ class Again(enum.Enum):
 
     ALWAYS = "always"
     TOKENED = "tokened"
+    ANEW = "anew"  # unless it goes on after something: that may have come meanwhile
     NEVER = "never"
 
 
@@ -58,6 +59,8 @@ def sent_again(kind: str, body: Mapping[str, object]) -> bool:
     call = USER_CALLS.get(kind)
     if call is None or call.again is Again.NEVER:
         return False
+    if call.again is Again.ANEW:
+        return body.get("after_seq") is None
     return call.again is Again.ALWAYS or body.get("token") is not None
 
 
@@ -268,6 +271,7 @@ USER_CALLS: Final[Mapping[str, CallType]] = {
             after_seq=Optional(text(128)),
         ),
         record(seq=text(128)),
+        Again.ANEW,
     ),
     "events.unsubscribe": CallType(_nothing, _nothing),
     "events.history": CallType(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.lab import Lab, lab
+from tests.integration.lab import Lab, free_port, lab
 from tests.store.conftest import postgres as postgres
 from tests.store.postgres import Postgres
 
@@ -26,7 +25,7 @@ class Pair:
     def __init__(self, made: Lab, url: str) -> None:
         self.lab = made
         self.database = url
-        self.ports = (_free_port(), _free_port())
+        self.ports = (free_port(), free_port())
         self.data = tuple(made.place / name for name in ("a", "b"))
         self.servers: list[subprocess.Popen[str] | None] = [None, None]
         self.first(0)
@@ -103,12 +102,6 @@ class Pair:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 
 from boruta.domain.errors import BorutaError
 from boruta.domain.types import ReqState, Role
-from tests.transport.fake import eventually, place, refused, run
+from tests.transport.fake import eventually, link_to, place, refused, run
 from tests.transport.raw import WELCOME, Stub
 from transport.client import Address, Link
+from transport.remote_feed import RemoteFeed
 from transport.remote_requests import RemoteRequests, RemoteWorkers
 
 
@@ -59,6 +60,22 @@ def test_a_call_that_may_not_be_sent_again_fails_and_says_that_its_outcome_is_un
             there.front.hold_check.set()
             await link.call("ping", {}, 5.0)
             assert len(there.front.of("check")) == 1
+
+    run(story)
+
+
+def test_a_subscription_whose_answer_was_lost_is_made_over_the_next_connection() -> None:
+    async def story() -> None:
+        stub = Stub(hello=WELCOME)
+        link = link_to(stub.url)
+        await link.open(5.0)
+        watching = asyncio.ensure_future(RemoteFeed(link).subscribe(lambda _: None))
+        await eventually(lambda: stub.heard[-1]["type"] == "events.subscribe")
+        stub.answers["events_subscribe"] = {"body": {"seq": "life-1"}}
+        stub.say({"v": 1, "type": "goodbye", "body": {"reason": "again", "retry_after_s": 0.2}})
+        (await watching).close()
+        await link.close()
+        await stub.close()
 
     run(story)
 

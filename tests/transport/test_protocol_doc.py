@@ -98,7 +98,11 @@ def test_a_map_has_exactly_the_fields_of_the_code(name: str) -> None:
 
 
 def test_what_is_sent_again_is_what_the_code_sends_again() -> None:
-    words = {"yes": Again.ALWAYS, "yes, if it has a `token`": Again.TOKENED}
+    words = {
+        "yes": Again.ALWAYS,
+        "yes, if it has a `token`": Again.TOKENED,
+        "yes, if it has no `after_seq`": Again.ANEW,
+    }
     table = doc_page.tables(doc_page.section(PAGE, "After a reconnect"))[0]
     said = {row[0].strip("`"): words[row[1]] for row in table[:-1]}
     assert said == {k: call.again for k, call in CALLS.items() if call.again is not Again.NEVER}

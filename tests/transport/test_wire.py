@@ -199,7 +199,9 @@ def test_what_changes_nothing_or_has_its_effect_once_is_sent_again() -> None:
     assert again == {
         "requests.close", "requests.update", "requests.get", "requests.list", "requests.acquire",
         "workers.list", "workers.get", "server.info", "ping", "events.history",
+        "events.subscribe",
     }  # fmt: skip
+    assert not sent_again("events.subscribe", {"after_seq": "life-7"})
 
 
 @pytest.mark.parametrize("kind", ["requests.new", "requests.prolong"])
