@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.transport.engine import AT, FakeFront
 from tests.transport.fake import eventually, make_server, pair, place, run
 from transport.codec import unpack
 from transport.paging import packed_page
+from transport.peers import Peer
 
 
 def test_a_defect_of_the_engine_is_answered_internal_and_the_server_goes_on() -> None:
@@ -161,6 +163,25 @@ def test_a_connection_has_256_calls_in_flight_and_no_more() -> None:
                 assert (answer["re"], answer["error"]["code"]) == (356, "busy")
                 there.front.hold_new.set()
                 assert "body" in await peer.reply(100)
+
+    run(story)
+
+
+def test_a_call_counts_as_answered_before_its_reply_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with place() as there:
+            left: list[int] = []
+            reply = there.server._reply
+
+            def noted(peer: Peer, number: int, outcome: Any) -> None:
+                left.append(peer.in_flight)
+                reply(peer, number, outcome)
+
+            monkeypatch.setattr(there.server, "_reply", noted)
+            with there.raw() as peer:
+                await peer.hello()
+                assert "body" in await peer.call("requests.new", caps={}, priority=8)
+            assert left == [0, 0]
 
     run(story)
 
