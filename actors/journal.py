@@ -103,14 +103,7 @@ class Journal:
         if self._store.unwell is not None:
             future.answer_error(self._store.unwell)
             return future
-        self._waiting.add(future)
-
-        def told() -> None:
-            self._waiting.discard(future)
-            future.answer(None)
-
-        self._store.when_written(self._touched[key], told)
-        return future
+        return self._answered_at(self._touched[key], future, self._waiting)
 
     def settled(self, key: Key | None = None) -> Future | None:
         """What to await before something is shown, of `key` or of anything; None: nothing.
@@ -121,23 +114,26 @@ class Journal:
         position = store.position if key is None else self._touched.get(key, 0)
         if position <= store.written or store.unwell is not None:
             return None
-        future = Future(self._dispatcher)
-        self._readers.add(future)
+        return self._answered_at(position, Future(self._dispatcher), self._readers)
+
+    def _answered_at(self, position: int, future: Future, among: set[Future]) -> Future:
+        """Has it answered when so much is written; until then it is one of those that wait."""
+        among.add(future)
 
         def told() -> None:
-            self._readers.discard(future)
+            among.discard(future)
             future.answer(None)
 
-        store.when_written(position, told)
+        self._store.when_written(position, told)
         return future
 
     def health_changed(self) -> None:
         """Nobody waits for a store that is unwell: it may be so for hours."""
         unwell = self._store.unwell
         if unwell is not None:
-            readers, self._readers = self._readers, set()
-            for reader in readers:
+            for reader in tuple(self._readers):
                 reader.answer(None)
-            waiting, self._waiting = self._waiting, set()
-            for future in waiting:
+            for future in tuple(self._waiting):
                 future.answer_error(unwell)
+            self._readers.clear()
+            self._waiting.clear()
