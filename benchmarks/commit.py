@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any, Final
 from benchmarks.engine import engine
 from benchmarks.result import percentile, result
 from benchmarks.scale import Scale
-from benchmarks.stores import SQLITE, databases, opened
+from benchmarks.stores import SQLITE, bare_sqlite, databases, opened
 
 AT_ONCE: Final = 20
 ROW: Final = "x" * 400  # about what the row of a request takes
@@ -55,10 +54,7 @@ def _insert_of(database: str) -> Iterator[Callable[[], object]]:
     with contextlib.ExitStack() as all:
         if database == SQLITE:
             place = all.enter_context(tempfile.TemporaryDirectory(prefix="boruta-bench-"))
-            lite = sqlite3.connect(Path(place) / "bare.db", isolation_level=None)
-            all.callback(lite.close)
-            lite.execute("PRAGMA journal_mode = WAL")
-            lite.execute("PRAGMA synchronous = FULL")
+            lite = all.enter_context(bare_sqlite(Path(place) / "bare.db"))
             lite.execute("CREATE TABLE bare_row (value)")
             yield lambda: lite.execute("INSERT INTO bare_row VALUES (?)", (ROW,))
         else:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+BORUTA: Final = (sys.executable, "-c", "from boruta.cli.main import main; main()")
 CONFIG: Final = """
 server.database = "{database}"
 workers.initial = "idle"
@@ -35,8 +36,8 @@ class ServerProcess:
 
     def start(self) -> None:
         """Starts it and waits until it serves."""
-        command = [sys.executable, "-c", "from boruta.cli.main import main; main()", "server"]
-        command += ["--data", str(self.data), "--bind", self._bind, "--config", str(self._config)]
+        command = [*BORUTA, "server", "--data", str(self.data)]
+        command += ["--bind", self._bind, "--config", str(self._config)]
         (self.data / "server.json").unlink(missing_ok=True)  # of a life that was killed
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)
         while not (self.data / "server.json").exists():

@@ -117,10 +117,17 @@ def _widths(batches: Sequence[Batch]) -> set[int]:
     return {width for batch in batches for width, _ in batch}
 
 
-def _bare_sqlite(path: Path, batches: Sequence[Batch]) -> float:
+@contextlib.contextmanager
+def bare_sqlite(path: Path) -> Iterator[sqlite3.Connection]:
+    """A file of SQLite that syncs at each commit, as ours does, with nothing in it."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        yield connection
+
+
+def _bare_sqlite(path: Path, batches: Sequence[Batch]) -> float:
+    with bare_sqlite(path) as connection:
         for width in _widths(batches):
             names = ", ".join(f"c{number}" for number in range(width))
             connection.execute(f"CREATE TABLE bare{width} ({names})")

@@ -7,7 +7,6 @@ import contextlib
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +17,12 @@ from urllib.parse import parse_qs
 
 from benchmarks.result import percentile, result
 from benchmarks.scale import Scale
+from benchmarks.server import BORUTA
 from benchmarks.stores import SQLITE, databases
 from boruta.aio import Client, connect
 from boruta.domain.errors import Unavailable
 from boruta.server import HAND_OVER
 
-BORUTA: Final = (sys.executable, "-c", "from boruta.cli.main import main; main()")
 _LOOK_S: Final = 0.02
 _WITHIN_S: Final = 60.0
 
