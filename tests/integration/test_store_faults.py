@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,11 @@ def full(farm: Lab) -> Heal:
     pid = farm.server.pid
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (8192, before[1]))
-    return lambda: void(resource.prlimit(pid, resource.RLIMIT_FSIZE, before))
+
+    def heal() -> None:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+    return heal
 
 
 def locked(farm: Lab) -> Heal:
@@ -40,10 +44,6 @@ def locked(farm: Lab) -> Heal:
     other = sqlite3.connect(farm.data / "boruta.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     return other.close
-
-
-def void(_: object) -> None:
-    """For a lambda that has nothing to say."""
 
 
 def refused(farm: Lab) -> bool:
@@ -56,8 +56,8 @@ def refused(farm: Lab) -> bool:
     return True
 
 
-def goes_through_it(farm: Lab, strike: Callable[[], Heal]) -> None:
-    """The story of each fault; the server runs and has two boards."""
+def goes_through_it(farm: Lab, strike: Callable[[], Heal], words: Sequence[str] = ()) -> None:
+    """The story of each fault; the server runs, by `words` too, and has two boards."""
     running = [hold(farm) for _ in range(2)]
     heal = strike()
     farm.until(lambda: refused(farm), "new requests are refused", 20)
@@ -78,7 +78,7 @@ def goes_through_it(farm: Lab, strike: Callable[[], Heal]) -> None:
     assert server.poll() is None
     # What went on meanwhile is written now.
     farm.kill_server()
-    farm.start_server(*QUIET, *getattr(farm, "words", ()))
+    farm.start_server(*QUIET, *words)
     assert farm.request(running[1])["state"] == "DONE"
     assert farm.request(running[0])["state"] == "IN PROGRESS"
     farm.until(
@@ -108,7 +108,6 @@ def test_a_postgresql_that_stands_still_and_one_that_is_killed(
 ) -> None:
     words = ("--database", postgres.url(postgres.new_database()))
     place.start_server(*QUIET, *words)
-    place.words = words  # type: ignore[attr-defined]
     place.start_boards(2, "-c", "arch=armv7l")
 
     def stopped() -> Heal:
@@ -119,7 +118,7 @@ def test_a_postgresql_that_stands_still_and_one_that_is_killed(
         postgres.stop(signal.SIGQUIT)
         return postgres.start
 
-    goes_through_it(place, stopped)
+    goes_through_it(place, stopped, words)
     for req_id in place.boruta("requests", "-o", "id").split():
         place.boruta("close", req_id)
-    goes_through_it(place, killed)
+    goes_through_it(place, killed, words)
