@@ -105,7 +105,10 @@ class ChangeFeed:
             self._deliver(news)
             return
         self._waiting.append((store.position, news))
-        store.when_written(store.position, self._go_out)
+        if store.unwell is None:
+            store.when_written(store.position, self._go_out)
+        else:
+            self._go_out()
 
     def _go_out(self) -> None:
         """Delivers what is written; all that waits if the store is unwell: what runs goes on."""

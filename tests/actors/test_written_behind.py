@@ -197,6 +197,11 @@ def test_what_is_shown_is_written_unless_the_store_is_ill() -> None:
     assert second[2].get(timeout=1).groups == ("lab",)
     assert all(call.done for call in second)
     assert len(news) > heard, "what goes on while it is ill is told as it is"
+    offline = list[Change]()
+    farm.front.feed(ADMIN).subscribe(offline.append, kinds=("offline",))
+    farm.lose(farm.dryads["b1"])
+    farm.sim.run_until_idle()
+    assert len(offline) == 1
 
 
 def test_an_ill_store_lends_nothing_and_prolongs_nothing() -> None:
