@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from boruta.domain import defaults
 from boruta.domain.errors import BorutaError
 from transport.codec import Call
 from transport.door import Door
@@ -73,5 +74,6 @@ class Refuser:
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         now = self._loop.time()
         for peer in self._router.peers:
-            if peer.conversation.silent(now):
-                self._router.cut(peer, "silent")
+            if now - peer.met_at >= defaults.HELLO_WITHIN_S:
+                self._router.cut(peer, f"no call within {defaults.HELLO_WITHIN_S:g} s")
+        self._router.tick(now)

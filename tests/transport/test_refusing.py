@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from boruta.domain import defaults
 from boruta.domain.errors import Busy, NotLeader
 from tests.transport.fake import Place, eventually, place, refused, run
 from tests.transport.raw import Raw
-from transport import dealer, lifeline
+from transport import dealer, lifeline, refusing, router
 from transport.client import Address
 from transport.door import Door
 from transport.refusing import Refuser
@@ -168,6 +169,25 @@ def test_any_call_is_refused_and_who_makes_it_is_cut() -> None:
                 await eventually(lambda: not list(other.refuser._router.peers))
             finally:
                 peer.close()
+
+    run(story)
+
+
+def test_who_comes_in_and_asks_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusing, "_TICK_S", 0.05)
+    monkeypatch.setattr(router, "_SAID_NOTHING_S", 0.1)
+    monkeypatch.setattr(defaults, "HELLO_WITHIN_S", 0.1)
+
+    async def story() -> None:
+        async with place() as there, stands_by(there) as other:
+            keys = there.admit("ann")
+            with (
+                Raw(other.url, there.keys.public, keys) as mute,
+                Raw(other.url, there.keys.public, keys) as beats,
+            ):
+                beats.say({"v": 1, "type": "heartbeat", "body": {}})
+                assert await beats.cut()
+                assert await mute.cut()
 
     run(story)
 
