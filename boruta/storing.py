@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import platform
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from boruta.peers import Peer
     from boruta.store.backend import ServerIdentity
     from boruta.store.database import SqlBackend
-    from boruta.store.leader import Leadership
-
-    _Seen = Callable[[str, Sequence[Peer]], None]
+    from boruta.store.leader import Leadership, Seen
 
 _RELEASE_S: Final = 1.0
 _DEPOSED_S: Final = 0.2  # nothing of it will be written
@@ -67,7 +65,7 @@ class Opening:
     clock: Clock
     loop: asyncio.AbstractEventLoop
 
-    async def open(self, seen: _Seen | None = None) -> Stored:
+    async def open(self, seen: Seen | None = None) -> Stored:
         """Opens it beside the loop; where another server leads, waits until it does not.
 
         One that is cancelled leaves nothing open.
@@ -100,7 +98,7 @@ class Opening:
         finally:
             give_up.set()
 
-    def _open(self, give_up: threading.Event, seen: _Seen | None) -> Stored:
+    def _open(self, give_up: threading.Event, seen: Seen | None) -> Stored:
         from boruta.store.opening import open_backend
 
         backend = open_backend(
@@ -113,7 +111,7 @@ class Opening:
             raise
 
     def _led(
-        self, backend: SqlBackend, give_up: threading.Event, seen: _Seen | None
+        self, backend: SqlBackend, give_up: threading.Event, seen: Seen | None
     ) -> Stored:
         from boruta.store.durable import DurableStore
         from boruta.store.postgres import PostgresBackend
@@ -122,16 +120,13 @@ class Opening:
         if not isinstance(backend, PostgresBackend):
             return Stored(DurableStore(backend, post, utcnow))
         from boruta.store.leader import Leadership
-        from boruta.store.peers import SharedPeers
 
-        peers = SharedPeers(backend)
-
-        def looked(leader: str) -> None:
+        def told(leader: str, peers: Sequence[Peer]) -> None:
             if seen is not None:
-                post(seen, leader, peers.read()[0])
+                post(seen, leader, peers)
 
         lead = Leadership(backend, self._identity(), self.clock.now)
-        if not lead.wait(give_up, looked):
+        if not lead.wait(give_up, told):
             raise ShuttingDown("stopped while another server led")
         store = DurableStore(backend, post, utcnow, leader_epoch=lead.epoch)
         lead.keep(post, store.depose)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 import psycopg
 
 from boruta.domain.errors import NotLeader, StoreUnavailable
+from boruta.peers import Peer
 from boruta.store.backend import ServerIdentity
+from boruta.store.peers import read_peers
 from boruta.store.postgres import NOW, PostgresBackend, why
 from boruta.store.writer import Post
 
@@ -40,6 +42,7 @@ _WAITS: Final = (
 _LEADS: Final = (
     "SELECT servers.id, servers.address FROM leader, servers WHERE servers.id = leader.server_id"
 )
+Seen: TypeAlias = Callable[[str, Sequence[Peer]], None]
 
 
 class Leadership:
@@ -79,12 +82,12 @@ class Leadership:
         return self.epoch == 0 or (self.others > 0 and self._now() >= self._until)
 
     # --- before
-    def wait(self, give_up: threading.Event, looked: Callable[[str], None]) -> bool:
+    def wait(self, give_up: threading.Event, seen: Seen) -> bool:
         """Waits until this server leads; false if it was given up before. For a thread.
 
         Args:
             give_up: set by whoever does not want it any more.
-            looked: called with the leader's address each time that another one leads.
+            seen: called again and again while another one leads: its address, whom it admits.
         """
         told = ""
         while not give_up.is_set():
@@ -94,7 +97,7 @@ class Leadership:
                 if epoch is not None:
                     self.epoch, self._until, self._tried = epoch, began + LEASE_S, began
                     return True
-                told = self._look(told, looked)
+                told = self._look(told, seen)
             except (psycopg.Error, OSError, StoreUnavailable) as error:
                 self._close()
                 text = str(error) if isinstance(error, StoreUnavailable) else why(error)
@@ -105,7 +108,7 @@ class Leadership:
         self._close()
         return False
 
-    def _look(self, told: str, looked: Callable[[str], None]) -> str:
+    def _look(self, told: str, seen: Seen) -> str:
         """Says that it waits, and does so until the leader goes or a while has passed."""
         connection = self._open()
         me = self._server
@@ -114,7 +117,7 @@ class Leadership:
         who = "a server that is unknown" if found is None else f"{found[0]} at {found[1]}"
         if who != told:
             log.info("standby leader=%r: waiting to take over", who)
-        looked("" if found is None else str(found[1]))
+        seen("" if found is None else str(found[1]), read_peers(connection)[0])
         for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
             log.info("leader_left leader=%r", who)
         return who

@@ -23,6 +23,19 @@ _PUT = (
 _DROP = "UPDATE peers SET removed_at = %s, name = public_key WHERE public_key = %s"
 
 
+def read_peers(connection: psycopg.Connection[Any]) -> tuple[list[Peer], frozenset[str]]:
+    """Those who are admitted, and the public keys that were and are not any more."""
+    rows = connection.execute(
+        "SELECT public_key, name, role, groups, removed_at FROM peers ORDER BY name"
+    ).fetchall()
+    admitted = [
+        Peer(name, Role(role), tuple(groups.split("\n") if groups else ()), public)
+        for public, name, role, groups, removed in rows
+        if removed is None
+    ]
+    return admitted, frozenset(row[0] for row in rows if row[4] is not None)
+
+
 class SharedPeers:
     """The table `peers`. All methods may block, and are for any thread.
 
@@ -39,15 +52,7 @@ class SharedPeers:
             StoreUnavailable: it cannot be read.
         """
         with self._connected() as connection:
-            rows = connection.execute(
-                "SELECT public_key, name, role, groups, removed_at FROM peers ORDER BY name"
-            ).fetchall()
-        admitted = [
-            Peer(name, Role(role), tuple(groups.split("\n") if groups else ()), public)
-            for public, name, role, groups, removed in rows
-            if removed is None
-        ]
-        return admitted, frozenset(row[0] for row in rows if row[4] is not None)
+            return read_peers(connection)
 
     def write(self, put: Sequence[Peer], dropped: Sequence[str], at: int) -> None:
         """Admits some, and others no more.
