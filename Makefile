@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/boruta demo
 
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 simulate: $(VENV)/.installed
 	@$(BIN)/python -m boruta.testing.simulation --seeds $(SEEDS) --workers $(WORKERS) --days $(DAYS) --faults $(FAULTS)
