@@ -25,8 +25,8 @@ from dryad.config import (
     check_complete,
     check_trust,
     load,
-    read_cap,
 )
+from dryad.tables import read_cap
 
 _FLAGS: Final = (
     "server",

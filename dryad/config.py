@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from boruta.domain.caps_limits import check_caps_limits, check_worker_caps
 from boruta.domain.defaults import AGENT_SSH_PORT, ZMQ_PORT
-from boruta.domain.errors import BadConfig, BorutaError
-from boruta.domain.types import UUID_CAP, Capabilities
+from boruta.domain.errors import BadConfig
 from dryad import place
 from dryad.hardware import boards
 from dryad.hardware.port import BadOption
+from dryad.sessions.limits import Limits
+from dryad.tables import kind, meant, read_caps, read_limits, read_user
 from dryad.toml import TomlFile
 
-SESSIONS: Final = ("embedded",)
-USERNAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")  # SAFETY, C3
+SESSIONS: Final = ("embedded", "system")
 _ADDRESS: Final = re.compile(r"(?:tcp://)?(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]+)(?::(\d{1,5}))?")
 _SSH: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]*):(\d{1,5})")
 _TEXTS: Final = ("server_key", "key", "ssh_address", "sessions", "hardware", "data")
-_KEYS: Final = ("server", *_TEXTS, "trust_holders", "insecure", "caps", "user", "board")
+_KEYS: Final = (
+    *("server", *_TEXTS, "trust_holders", "insecure"),
+    *("caps", "user", "limits", "board"),
+)
 # Keys of the original's dryad.conf: what they stand for here; None: read, and of no use to us.
 _OLD: Final[Mapping[str, str | None]] = {
     "boruta_address": "server",
@@ -56,6 +57,8 @@ class AgentConfig:
     data: Path = Path("/var/lib/dryad")
     caps: Mapping[str, str] = field(default_factory=dict)
     username: str = "boruta-user"
+    groups: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
 
 def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> AgentConfig:
@@ -71,7 +74,7 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]
     """
     if path is None:
         path = next((one for one in (place.CONFIG, place.OLD_CONFIG) if one.exists()), None)
-    config = AgentConfig(data=place.agent_data(environ))
+    config = AgentConfig(data=place.agent_data(environ), sessions="")
     if path is not None:
         config = _from_file(TomlFile(path), config)
     names = {
@@ -85,7 +88,14 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]
     for name, value in flags.items():
         if value is not None:
             config = _with(config, name, value, "--" + name.replace("_", "-"))
+    if not config.sessions:
+        config = replace(config, sessions=_fitting_sessions(config))
     return config
+
+
+def _fitting_sessions(config: AgentConfig) -> str:
+    # Who says that holders may do what root may do means sessions of the agent's own.
+    return "system" if os.geteuid() == 0 and not config.trust_holders else "embedded"
 
 
 def check_complete(config: AgentConfig) -> None:
@@ -144,46 +154,6 @@ def read_server(text: str) -> str:
     return f"tcp://{found[1]}:{found[2] or ZMQ_PORT}"
 
 
-def cap_text(value: object) -> str:
-    """A scalar or a list of TOML as the text of a capability.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return ", ".join(cap_text(one) for one in value)
-    if isinstance(value, Mapping):
-        raise ValueError("want a text, a number, true, false or a list of them, not a table")
-    return str(value)
-
-
-def read_cap(word: str) -> tuple[str, str]:
-    """`key=value` as its two halves.
-
-    Raises:
-        ValueError: it is none.
-    """
-    key, equals, value = word.partition("=")
-    if not equals or not key.strip():
-        raise ValueError(f"{word!r}: want key=value")
-    key, value = key.strip(), value.strip()
-    _check_cap(key, value)
-    return key, value
-
-
-def _check_cap(key: str, value: str) -> None:
-    """Refuses here what no server would register."""
-    try:
-        if key == UUID_CAP and value.strip():  # an empty one is as if none was given
-            check_worker_caps(Capabilities({key: value}))
-        else:
-            check_caps_limits({key: value})
-    except BorutaError as error:
-        raise ValueError(error.message.removeprefix("caps: ")) from None
-
-
 # --- one value after the other
 def _from_file(file: TomlFile, config: AgentConfig) -> AgentConfig:
     old = file.path.suffix == ".conf" or bool(_OLD.keys() & file.values.keys())
@@ -192,26 +162,30 @@ def _from_file(file: TomlFile, config: AgentConfig) -> AgentConfig:
         if key in _OLD:
             name = _OLD[key]
             if not isinstance(value, str):
-                raise file.error("", key, f"want a text, not {_kind(value)}")
+                raise file.error("", key, f"want a text, not {kind(value)}")
             if key == "stm_path" and not value:
                 config = replace(config, hardware="stm")  # the original opens its port itself
             if name is None or not value:
                 continue
         elif key == "caps":
-            config = replace(config, caps=_caps(file, value))
+            config = replace(config, caps=read_caps(file, value))
             continue
         elif key == "user":
-            config = replace(config, username=_user(file, value, config.username))
+            name, groups = read_user(file, value, config.username)
+            config = replace(config, username=name, groups=groups)
+            continue
+        elif key == "limits":
+            config = replace(config, limits=read_limits(file, value))
             continue
         elif key == "board":
             if not isinstance(value, dict):
-                raise file.error("", key, f"want a table, [board], not {_kind(value)}")
+                raise file.error("", key, f"want a table, [board], not {kind(value)}")
             config = replace(config, board=value)
             continue
         elif key not in _KEYS:
             if old:
                 continue  # the original ignores what it does not know
-            raise file.error("", key, "unknown key" + _meant(key, _KEYS))
+            raise file.error("", key, "unknown key" + meant(key, _KEYS))
         assert name is not None
         try:
             config = _checked(config, name, value, file.path.parent)
@@ -238,12 +212,12 @@ def _checked(config: AgentConfig, name: str, value: Any, base: Path) -> AgentCon
         return replace(config, caps={**config.caps, **value})
     if name in ("trust_holders", "insecure"):
         if not isinstance(value, bool):
-            raise ValueError(f"want true or false, not {_kind(value)}")
+            raise ValueError(f"want true or false, not {kind(value)}")
         return replace(config, **{name: value})  # type: ignore[arg-type]
     if name == "server":
         return replace(config, server=_servers(value))
     if not isinstance(value, (str, Path)) or not str(value):
-        raise ValueError(f"want a text, not {_kind(value)}")
+        raise ValueError(f"want a text, not {kind(value)}")
     text = str(value)
     if name == "sessions" and text not in SESSIONS:
         raise ValueError(f"{text!r} (allowed: {', '.join(SESSIONS)})")
@@ -264,55 +238,8 @@ def _checked(config: AgentConfig, name: str, value: Any, base: Path) -> AgentCon
 def _servers(value: object) -> tuple[str, ...]:
     several: list[Any] = value if isinstance(value, list) else [value]
     if not several or not all(isinstance(one, str) for one in several):
-        raise ValueError(f"want an address or a list of them, not {_kind(value)}")
+        raise ValueError(f"want an address or a list of them, not {kind(value)}")
     return tuple(read_server(one) for one in several)
-
-
-def _caps(file: TomlFile, value: object) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise file.error("", "caps", f"want a table, [caps], not {_kind(value)}")
-    caps = {}
-    for key, one in value.items():
-        try:
-            caps[key] = cap_text(one)
-            _check_cap(key, caps[key])
-        except ValueError as error:
-            raise file.error("caps", key, str(error)) from None
-    if UUID_CAP in caps and not caps[UUID_CAP].strip():
-        del caps[UUID_CAP]  # as if none was given
-    return caps
-
-
-def _user(file: TomlFile, value: object, default: str) -> str:
-    if not isinstance(value, dict):
-        raise file.error("", "user", f"want a table, [user], not {_kind(value)}")
-    for key in value:
-        if key not in ("name", "groups"):
-            raise file.error("user", key, "unknown key" + _meant(key, ("name", "groups")))
-    groups = value.get("groups", [])
-    if not isinstance(groups, list) or not all(isinstance(one, str) for one in groups):
-        raise file.error("user", "groups", "want a list of texts")
-    name = value.get("name", default)
-    if not isinstance(name, str) or not USERNAME.fullmatch(name):
-        raise file.error("user", "name", f"{name!r} is no user name; want {USERNAME.pattern}")
-    return name
-
-
-def _meant(key: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, allowed, 1)
-    return (f"; did you mean {close[0]}?" if close else "") + f" (allowed: {', '.join(allowed)})"
-
-
-def _kind(value: object) -> str:
-    names: dict[type, str] = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        str: "an empty text",
-        list: "a list",
-        dict: "a table",
-    }
-    return names.get(type(value), "a date or time")
 
 
 def _is_loopback(url: str) -> bool:

@@ -25,6 +25,7 @@ from dryad.keys import load_pair, read_server_key
 from dryad.lease import LeaseFile
 from dryad.logs import event
 from dryad.place import kept_uuid, private_dir
+from dryad.sessions.port import Sessions
 
 if TYPE_CHECKING:
     from transport.client import Address, KeyPair
@@ -76,8 +77,7 @@ class RunningAgent:
         *,
         data: Path,
         caps: Mapping[str, str],
-        ssh_address: str,
-        username: str,
+        sessions: Sessions,
         hardware: Hardware,
         servers: Sequence[Address],
         keys: KeyPair | None,
@@ -89,8 +89,7 @@ class RunningAgent:
         Args:
             data: a private directory of its own, locked by the caller.
             caps: a UUID is added where there is none.
-            ssh_address: where sessions listen.
-            username: who may log in.
+            sessions: how holders log in.
             hardware: the board.
             servers: of one farm.
             keys: the agent's pair.
@@ -100,10 +99,7 @@ class RunningAgent:
         Raises:
             BorutaError: it cannot start; the text says why.
         """
-        from dryad.sessions.embedded import EmbeddedSessions
-
         full = Capabilities(caps if UUID_CAP in caps else {UUID_CAP: kept_uuid(data), **caps})
-        sessions = EmbeddedSessions(address=ssh_address, data=data, username=username)
 
         def fault(reason: str) -> None:
             agent.report(reason)
@@ -142,6 +138,23 @@ class RunningAgent:
         await self.connection.close()
 
 
+def make_sessions(config: AgentConfig, data: Path) -> Sessions:
+    """The way that holders log in, as the config has it; only its own modules are loaded."""
+    if config.sessions == "system":
+        from dryad.sessions.system import SystemSessions
+
+        return SystemSessions(
+            address=config.ssh_address,
+            data=data,
+            username=config.username,
+            groups=config.groups,
+            limits=config.limits,
+        )
+    from dryad.sessions.embedded import EmbeddedSessions
+
+    return EmbeddedSessions(address=config.ssh_address, data=data, username=config.username)
+
+
 async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     """Runs one agent until `stop` is set.
 
@@ -158,8 +171,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
         running = await RunningAgent.start(
             data=data,
             caps=config.caps,
-            ssh_address=config.ssh_address,
-            username=config.username,
+            sessions=make_sessions(config, data),
             hardware=boards.make(config.hardware, config.board),
             servers=[Address(url, server_key) for url in config.server],
             keys=keys,

@@ -21,6 +21,7 @@ from dryad.local import LocalServer
 from dryad.logs import event
 from dryad.place import kept_uuid
 from dryad.running import RunningAgent
+from dryad.sessions.embedded import EmbeddedSessions
 from dryad.slots import Slot
 
 if TYPE_CHECKING:
@@ -159,8 +160,11 @@ class SimulatedBoard:
         self._agent = await RunningAgent.start(
             data=self.slot.path,
             caps=self._caps,
-            ssh_address=f"[{host}]:0" if ":" in host else f"{host}:0",
-            username=USERNAME,
+            sessions=EmbeddedSessions(
+                address=f"[{host}]:0" if ":" in host else f"{host}:0",
+                data=self.slot.path,
+                username=USERNAME,
+            ),
             hardware=self._hardware(),
             servers=[server.address],
             keys=None if server.insecure else server.keys,

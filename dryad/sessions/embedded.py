@@ -6,7 +6,6 @@ Holders run as the agent's user: it must trust them (SAFETY C2; the agent's conf
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boruta.domain.errors import BadAddress, SessionAlive
+from boruta.domain.errors import SessionAlive
 from dryad.sessions import keys
+from dryad.sessions.listening import BACKLOG, listen, name_of
 from dryad.sessions.stay import Stay, sweep_former
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("dryad.sessions")
 
 SHELLS = ("/bin/bash", "/bin/sh")  # not the account's: the same command means the same everywhere
-BACKLOG = 128
 KEEPALIVE_S = 15.0  # a client that does not answer three of them is gone
 # AES-GCM first: with the CPU's help it is several times as fast as chacha20.
 CIPHERS = (
@@ -103,13 +102,11 @@ class EmbeddedSessions:
         if not path.exists():
             await loop.run_in_executor(None, keys.make, path)
         self._host_key = keys.public_line(path)
-        self._socket = _listen(self._address)
+        self._socket = listen(self._address)
         # asyncssh costs 18 MB and a tenth of a second (a second on a small board): an agent that
         # nobody logs in to does without. The first connection waits in the backlog meanwhile.
         loop.add_reader(self._socket, self._first_connection)
-        host, port = self._socket.getsockname()[:2]
-        named = self._address.rpartition(":")[0]  # as it was asked for: an empty host stays so
-        return f"{named and (f'[{host}]' if ':' in host else host)}:{port}"
+        return name_of(self._socket, self._address)
 
     @property
     def host_keys(self) -> tuple[str, ...]:
@@ -201,23 +198,3 @@ def _load() -> None:
     if library.level == logging.NOTSET:
         library.setLevel(logging.WARNING)
     import dryad.sessions.door  # noqa: F401 - loads asyncssh in a thread
-
-
-def _listen(address: str) -> socket.socket:
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
-        raise BadAddress(f"ssh_address {address!r}: want host:port")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        if not host and socket.has_dualstack_ipv6():
-            sock = socket.create_server(
-                ("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
-            )
-        else:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            sock = socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
-    except (OSError, UnicodeError) as error:
-        raise BadAddress(f"ssh_address {address!r}: cannot listen: {error}") from error
-    with contextlib.suppress(OSError):
-        sock.setblocking(False)
-    return sock

@@ -100,10 +100,20 @@ def remove(home: Home) -> None:
         OSError: something cannot be removed (an immutable file, a busy mount).
     """
     with contextlib.suppress(FileNotFoundError):
-        _detach_mounts(home.place)
-        _remove_tree(home.place)
+        remove_tree(home.place)
     if home.entry.is_symlink():
         home.entry.unlink()
+
+
+def remove_tree(place: Path) -> None:
+    """Removes a directory that somebody else filled; what he mounted in it is detached.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: something cannot be removed.
+    """
+    _detach_mounts(place)
+    _remove_tree(place)
 
 
 def _detach_mounts(place: Path) -> None:

@@ -366,8 +366,6 @@ def test_an_unknown_port_of_an_agent_is_not_listened_to(farm: SimFarm) -> None:
     assert dryad.cut_for is None
 
 
-
-
 def test_an_idle_board_is_checked_now_and_then_and_taken_out_after_three_bad_findings() -> None:
     farm = SimFarm(rules=Rules(check_every_s=600))
     dryad = farm.board("b1")

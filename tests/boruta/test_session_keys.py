@@ -22,9 +22,7 @@ def test_a_key_reads_back_as_the_one_that_was_made() -> None:
     read = ser.load_ssh_private_key(private.encode(), None)
     assert isinstance(read, Ed25519PrivateKey)
     assert read.private_bytes_raw() == seed
-    of_cryptography = key.public_key().public_bytes(
-        ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH
-    )
+    of_cryptography = key.public_key().public_bytes(ser.Encoding.OpenSSH, ser.PublicFormat.OpenSSH)
     assert public == of_cryptography.decode()
 
 

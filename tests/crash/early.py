@@ -39,9 +39,7 @@ def claims_early() -> None:
     def early_written(self: Journal, key: Key) -> Future | None:
         return None if runs(self, key) else written(self, key)
 
-    def after(
-        self: Journal, key: Key, then: Callable[[], None], and_of: Key | None = None
-    ) -> None:
+    def after(self: Journal, key: Key, then: Callable[[], None], and_of: Key | None = None) -> None:
         then()
 
     Journal.is_written = early_is_written  # type: ignore[method-assign]

@@ -60,9 +60,7 @@ class Farm:
 
     def add(self, **more: Any) -> RequestRow:
         number = self.store.next_request()
-        fields = {
-            "owner_name": self.random.choice(("ann", "bob", "cis")), **self.fields(), **more
-        }
+        fields = {"owner_name": self.random.choice(("ann", "bob", "cis")), **self.fields(), **more}
         row = RequestRow(
             id=number, rev=1, queue_seq=number, caps=Capabilities(), job_timeout_s=1.0,
             created=NOON, **fields,

@@ -162,9 +162,7 @@ class TablesMachine(RuleBasedStateMachine):
         new = self._try(lambda: request.closed(old, self.now, "ci"))
         assert (new is None) == old.state.ended
         if new is not None:
-            assert new.state is (
-                ReqState.CANCEL if old.state is ReqState.WAIT else ReqState.DONE
-            )
+            assert new.state is (ReqState.CANCEL if old.state is ReqState.WAIT else ReqState.DONE)
             self._end(old, new)
 
     def _end(self, old: RequestRow, new: RequestRow) -> None:

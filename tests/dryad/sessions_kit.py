@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
 import pytest
 
+from boruta.domain.errors import InfraError
+from dryad.sessions import account, leaving
 from dryad.sessions.embedded import EmbeddedSessions
+from dryad.sessions.limits import Limits
+from dryad.sessions.port import Sessions
+from dryad.sessions.system import SystemSessions
 
 NAME = "holder"
+ENV = {"BOARD_SOCKET": "/run/board"}
 WITHIN_S = 20.0
 
 
@@ -27,6 +35,9 @@ def tool(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed on this machine")
     return path
+
+
+Boards = Callable[..., AbstractAsyncContextManager["Board"]]
 
 
 @dataclass
@@ -52,12 +63,24 @@ def make_key(directory: Path, name: str = "key") -> Path:
 class Board:
     """Sessions that listen, and the key that was let in."""
 
-    sessions: EmbeddedSessions
+    sessions: Sessions
     host: str
     port: int
     key: Path
     directory: Path
     logins: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Who may log in."""
+        return self.sessions.username
+
+    def homes(self) -> list[Path]:
+        """The homes that there are."""
+        if isinstance(self.sessions, SystemSessions):
+            home = account.look_up(self.name).home
+            return [home] if home.exists() else []
+        return [entry / "home" for entry in (self.directory / "homes").iterdir()]
 
     async def let_in(self, epoch: int, key: Path | None = None) -> None:
         """Lets a key in; `logins` gets the epoch at the first login."""
@@ -96,24 +119,24 @@ class Board:
         stdin: bytes | None = b"",
         options: Sequence[str] = (),
         key: Path | None = None,
-        name: str = NAME,
+        name: str | None = None,
         env: dict[str, str] | None = None,
     ) -> Ended:
         """Stock ssh to the board."""
         port = ("-p", str(self.port))
-        target = f"{name}@{self.host}"
+        target = f"{name or self.name}@{self.host}"
         return await self.run(
             tool("ssh"), *self.options(key), *port, *options, target, *command, stdin=stdin, env=env
         )
 
     async def connect(
-        self, key: Path | None = None, name: str = NAME
+        self, key: Path | None = None, name: str | None = None
     ) -> asyncssh.SSHClientConnection:
         """An asyncssh client that is logged in."""
         return await asyncssh.connect(
             self.host,
             self.port,
-            username=name,
+            username=name or self.name,
             client_keys=[asyncssh.read_private_key(key or self.key)],
             known_hosts=None,
             agent_path=None,
@@ -122,16 +145,44 @@ class Board:
 
 
 @asynccontextmanager
-async def board(*, let_in: bool = True) -> AsyncIterator[Board]:
-    """Sessions on loopback with a key let in at epoch 1; everything is gone afterwards."""
+async def embedded(*, let_in: bool = True) -> AsyncIterator[Board]:
+    """Sessions of the agent's own on loopback, a key let in at epoch 1; all is gone afterwards."""
     # Short: the private home then lies in the data directory, as on a board.
     directory = Path(tempfile.mkdtemp(prefix="bs-"))
     sessions = EmbeddedSessions(
+        address="127.0.0.1:0", data=directory, username=NAME, hardware_env=ENV
+    )
+    async with _running(sessions, directory, let_in) as made:
+        yield made
+
+
+@asynccontextmanager
+async def system(*, let_in: bool = True, limits: Limits | None = None) -> AsyncIterator[Board]:
+    """The same by an account and sshd; the account is gone afterwards, too."""
+    if os.geteuid() != 0:
+        pytest.skip("system sessions need root")
+    tool("useradd")
+    directory = Path(tempfile.mkdtemp(prefix="bs-"))
+    name = f"bt-{secrets.token_hex(4)}"
+    sessions = SystemSessions(
         address="127.0.0.1:0",
         data=directory,
-        username=NAME,
-        hardware_env={"BOARD_SOCKET": "/run/board"},
+        username=name,
+        hardware_env=ENV,
+        limits=limits,
+        run=Path("/run/dryad-tests"),
     )
+    try:
+        async with _running(sessions, directory, let_in) as made:
+            yield made
+    finally:
+        with contextlib.suppress(InfraError):
+            leaving.kill_all(account.look_up(name))
+        account.remove(name)
+
+
+@asynccontextmanager
+async def _running(sessions: Sessions, directory: Path, let_in: bool) -> AsyncIterator[Board]:
     try:
         host, _, port = (await sessions.start()).rpartition(":")
         made = Board(sessions, host, int(port), make_key(directory), directory)

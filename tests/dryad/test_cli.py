@@ -85,8 +85,8 @@ def test_an_error_is_one_line_with_its_code(capsys: pytest.CaptureFixture[str]) 
 def test_embedded_sessions_without_trust_are_refused_before_anything_starts(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = ("run", "--config", "/dev/null", "--server", "10.0.0.1", "--insecure")
-    assert typed(*words, "--data", str(tmp_path / "data")) == 2
+    words = ("run", "--config", "/dev/null", "--server", "10.0.0.1", "--insecure", "--sessions")
+    assert typed(*words, "embedded", "--data", str(tmp_path / "data")) == 2
     assert "trust_holders" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 

@@ -12,13 +12,13 @@ from boruta.domain.errors import BadConfig, NotPermitted
 from dryad import local, place
 from dryad.config import (
     AgentConfig,
-    cap_text,
     check_complete,
     check_trust,
     load,
-    read_cap,
     read_server,
 )
+from dryad.sessions.limits import Limits
+from dryad.tables import cap_text, read_cap
 
 KEY = "a" * 40
 
@@ -57,6 +57,9 @@ baud = [9600, 57600]
 [user]
 name = "holder"
 groups = ["dialout"]
+[limits]
+processes = 200
+memory = 300
 """,
     )
     assert config == AgentConfig(
@@ -77,6 +80,8 @@ groups = ["dialout"]
             "baud": "9600, 57600",
         },
         username="holder",
+        groups=("dialout",),
+        limits=Limits(processes=200, memory=300 << 20),
     )
 
 
@@ -114,7 +119,7 @@ something_else = 1
         ('server = "a:b:c"', 1, ["server", "HOST:PORT"]),
         ('server = "h:99999"', 1, ["server"]),
         ('srever = "h"', 1, ["srever", "did you mean server?", "allowed: server,"]),
-        ('sessions = "telnet"', 1, ["'telnet'", "allowed: embedded"]),
+        ('sessions = "telnet"', 1, ["'telnet'", "allowed: embedded, system"]),
         ('hardware = "stmm"', 1, ["'stmm'", "allowed: none, simulated"]),
         ('# first\ntrust_holders = "yes"', 2, ["trust_holders", "true or false"]),
         ('ssh_address = "10.0.0.1"', 1, ["ssh_address", "HOST:PORT"]),
@@ -127,6 +132,11 @@ something_else = 1
         ('[user]\nname = "Ü"', 2, ["[user] name", "a-z_"]),
         ("[user]\nnam = 5", 2, ["[user] nam", "did you mean name?"]),
         ('[user]\ngroups = "x"', 2, ["[user] groups", "list"]),
+        ('[user]\ngroups = ["a,b"]', 2, ["[user] groups", "'a,b'"]),
+        ("limits = 5", 1, ["limits", "[limits]", "a number"]),
+        ("[limits]\nfiles = 3", 2, ["[limits] files", "from 64 to"]),
+        ("[limits]\nprocesses = true", 2, ["[limits] processes", "want a number"]),
+        ("[limits]\nproceses = 50", 2, ["[limits] proceses", "did you mean processes?"]),
     ],
 )
 def test_a_bad_value_is_named_with_file_line_and_what_is_allowed(
@@ -228,6 +238,23 @@ def trusting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, **flags:
     return None
 
 
+@pytest.mark.parametrize(
+    ("uid", "flags", "sessions"),
+    [
+        (0, {}, "system"),
+        (0, {"trust_holders": True}, "embedded"),
+        (0, {"trust_holders": True, "sessions": "system"}, "system"),
+        (1000, {}, "embedded"),
+        (1000, {"sessions": "system"}, "system"),
+    ],
+)
+def test_root_lets_holders_in_by_an_account_unless_it_trusts_them(
+    monkeypatch: pytest.MonkeyPatch, uid: int, flags: dict[str, Any], sessions: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert load(Path("/dev/null"), {}, flags).sessions == sessions
+
+
 def test_holders_may_run_as_a_plain_user_beside_a_server_on_loopback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,7 +265,8 @@ def test_holders_may_run_as_a_plain_user_beside_a_server_on_loopback(
 def test_embedded_sessions_are_refused_to_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = trusting(tmp_path, monkeypatch, 0)
+    assert trusting(tmp_path, monkeypatch, 0) is None  # those of the system's are its default
+    said = trusting(tmp_path, monkeypatch, 0, sessions="embedded")
     assert said is not None
     assert "root" in said
     assert "trust_holders = true" in said

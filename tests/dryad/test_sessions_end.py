@@ -17,7 +17,7 @@ from boruta.domain.errors import SessionAlive
 from dryad.sessions import home as homes
 from dryad.sessions import stay as stays
 from dryad.sessions.embedded import EmbeddedSessions
-from tests.dryad.sessions_kit import NAME, Board, alive, board, make_key, tool, until
+from tests.dryad.sessions_kit import NAME, Board, Boards, alive, embedded, make_key, tool, until
 
 pytestmark = pytest.mark.integration
 
@@ -30,14 +30,14 @@ async def daemon(held: Board) -> int:
     return int(ended.out)
 
 
-def test_after_the_end_the_key_opens_nothing_and_nothing_is_left() -> None:
+def test_after_the_end_the_key_opens_nothing_and_nothing_is_left(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             left_behind = await daemon(held)
             connection = await held.connect()
             process = await connection.create_process("echo $$; sleep 300")
             running = int(await process.stdout.readline())
-            (home,) = (held.directory / "homes").iterdir()
+            (home,) = held.homes()
 
             begun = asyncio.get_running_loop().time()
             await held.sessions.end()
@@ -46,7 +46,7 @@ def test_after_the_end_the_key_opens_nothing_and_nothing_is_left() -> None:
             assert not alive(left_behind)
             assert not alive(running)
             assert not home.exists()
-            assert list((held.directory / "homes").iterdir()) == []
+            assert held.homes() == []
             assert not held.sessions.active
             await asyncio.wait_for(connection.wait_closed(), 5)
             with pytest.raises((asyncssh.Error, OSError)):
@@ -56,7 +56,7 @@ def test_after_the_end_the_key_opens_nothing_and_nothing_is_left() -> None:
     asyncio.run(story())
 
 
-def test_the_key_is_shut_at_once_while_the_rest_is_still_ending() -> None:
+def test_the_key_is_shut_at_once_while_the_rest_is_still_ending(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             connection = await held.connect()
@@ -72,19 +72,18 @@ def test_the_key_is_shut_at_once_while_the_rest_is_still_ending() -> None:
     asyncio.run(story())
 
 
-def test_the_next_holder_finds_nothing_of_the_former_one() -> None:
+def test_the_next_holder_finds_nothing_of_the_former_one(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
-            await held.ssh("echo secret > note; mkdir .ssh; touch .bashrc $TMPDIR/t")
+            await held.ssh("echo secret > note; mkdir .ssh; touch .mine ${TMPDIR:-/tmp}/t-$USER")
             sleeper = await daemon(held)
-            first = (await held.ssh("pwd")).out
             other = make_key(held.directory, "other")
             await held.let_in(2, other)
             assert not alive(sleeper)
-            ended = await held.ssh("ls -A . $TMPDIR; pwd", key=other)
+            ended = await held.ssh("ls -A; ls ${TMPDIR:-/tmp}/t-$USER", key=other)
             assert b"note" not in ended.out
-            assert b"bashrc" not in ended.out
-            assert first.strip() not in ended.out
+            assert b".mine" not in ended.out
+            assert ended.status == 2  # of ls: there is no such file
             with pytest.raises((asyncssh.Error, OSError)):
                 await held.connect()  # the former key
             assert held.logins == [1, 2]
@@ -92,7 +91,7 @@ def test_the_next_holder_finds_nothing_of_the_former_one() -> None:
     asyncio.run(story())
 
 
-def test_ending_twice_at_once_and_again_is_one_end() -> None:
+def test_ending_twice_at_once_and_again_is_one_end(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             await held.ssh("true")
@@ -104,7 +103,7 @@ def test_ending_twice_at_once_and_again_is_one_end() -> None:
     asyncio.run(story())
 
 
-def test_an_end_whose_caller_gave_up_goes_on() -> None:
+def test_an_end_whose_caller_gave_up_goes_on(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             sleeper = await daemon(held)
@@ -119,17 +118,17 @@ def test_an_end_whose_caller_gave_up_goes_on() -> None:
     asyncio.run(story())
 
 
-def test_a_session_that_nobody_used_ends_too() -> None:
+def test_a_session_that_nobody_used_ends_too(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             assert not held.sessions.active
             await held.sessions.end()
-            assert list((held.directory / "homes").iterdir()) == []
+            assert held.homes() == []
 
     asyncio.run(story())
 
 
-def test_an_end_in_the_middle_of_a_login_leaves_nothing_running() -> None:
+def test_an_end_in_the_middle_of_a_login_leaves_nothing_running(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             for epoch in range(2, 8):
@@ -139,13 +138,13 @@ def test_an_end_in_the_middle_of_a_login_leaves_nothing_running() -> None:
                 await asyncio.sleep(0.03 * epoch)
                 await held.sessions.end()
                 assert (await going).status == 255
-                assert list((held.directory / "homes").iterdir()) == []
+                assert held.homes() == []
                 await held.let_in(epoch)
 
     asyncio.run(story())
 
 
-def test_copies_in_flight_are_cut_by_the_end(tmp_path: Path) -> None:
+def test_copies_in_flight_are_cut_by_the_end(board: Boards, tmp_path: Path) -> None:
     async def story() -> None:
         async with board() as held, await held.connect() as connection:
             async with connection.start_sftp_client() as sftp:
@@ -156,16 +155,16 @@ def test_copies_in_flight_are_cut_by_the_end(tmp_path: Path) -> None:
                         await writing.write(bytes(1 << 16))
 
                 going = asyncio.ensure_future(copy())
-                await until(lambda: any(held.directory.glob("homes/*/home/big")))
+                await until(lambda: any((home / "big").exists() for home in held.homes()))
                 await held.sessions.end()
                 with pytest.raises((asyncssh.Error, OSError)):
                     await going
-            assert list((held.directory / "homes").iterdir()) == []
+            assert held.homes() == []
 
     asyncio.run(story())
 
 
-def test_a_forwarded_connection_is_cut_by_the_end() -> None:
+def test_a_forwarded_connection_is_cut_by_the_end(board: Boards) -> None:
     async def story() -> None:
         gone = asyncio.Event()
 
@@ -192,7 +191,7 @@ def test_a_forwarded_connection_is_cut_by_the_end() -> None:
 
 def test_a_holder_who_kills_the_keeper_loses_his_processes_and_may_come_back() -> None:
     async def story() -> None:
-        async with board() as held:
+        async with embedded() as held:
             sleeper = await daemon(held)
             await held.ssh("kill -9 $PPID")
             await until(lambda: not alive(sleeper))
@@ -217,7 +216,7 @@ def test_what_cannot_be_ended_is_said_and_tried_again(monkeypatch: pytest.Monkey
     monkeypatch.setattr(stays.homes, "remove", remove)
 
     async def story() -> None:
-        async with board() as held:
+        async with embedded() as held:
             await held.ssh("true")
             with pytest.raises(SessionAlive, match="immutable"):
                 await held.sessions.end()
@@ -296,7 +295,7 @@ def _places(data: Path, name: str) -> list[Path]:
 
 def test_a_process_of_a_former_life_is_ended_before_the_board_listens_again() -> None:
     async def story() -> None:
-        async with board(let_in=False) as held:
+        async with embedded(let_in=False) as held:
             made = homes.make(held.directory / "homes", "oldlife")
             env = {"BORUTA_SESSION": "oldlife"}
             process = await asyncio.create_subprocess_exec("sleep", "300", env=env)

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from tests.dryad.sessions_kit import NAME, Board, board, tool
+from tests.dryad.sessions_kit import Board, Boards, embedded, tool
 
 pytestmark = pytest.mark.integration
 MIB = 1 << 20
@@ -47,14 +47,14 @@ async def scp(held: Board, *arguments: str) -> int:
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["sftp", "legacy"])
 def test_scp_copies_a_tree_there_and_back_and_says_when_it_cannot(
-    tmp_path: Path, legacy: bool
+    board: Boards, tmp_path: Path, legacy: bool
 ) -> None:
     mode = ["-O"] if legacy else []
 
     async def story() -> None:
         async with board() as held:
             top = tree(tmp_path)
-            there = f"{NAME}@{held.host}:"
+            there = f"{held.name}@{held.host}:"
             assert await scp(held, *mode, "-pr", str(top), there) == 0
             assert (await held.ssh("tree/run.sh")).out == b"ran\n"
             assert await scp(held, *mode, "-pr", there + "tree", str(tmp_path / "back")) == 0
@@ -65,7 +65,7 @@ def test_scp_copies_a_tree_there_and_back_and_says_when_it_cannot(
     asyncio.run(story())
 
 
-def test_scp_between_the_holders_own_files_is_a_command_like_any_other() -> None:
+def test_scp_between_the_holders_own_files_is_a_command_like_any_other(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             tool("scp")
@@ -75,7 +75,11 @@ def test_scp_between_the_holders_own_files_is_a_command_like_any_other() -> None
     asyncio.run(story())
 
 
-def test_sftp_starts_in_the_home_and_reaches_what_commands_reach(tmp_path: Path) -> None:
+def test_sftp_starts_in_the_home_and_reaches_what_commands_reach(
+    board: Boards, tmp_path: Path
+) -> None:
+    hosts = Path("/etc/hosts").read_bytes()  # whoever logs in may read it
+
     async def story() -> None:
         async with board() as held:
             outside = tmp_path / "outside"
@@ -83,29 +87,31 @@ def test_sftp_starts_in_the_home_and_reaches_what_commands_reach(tmp_path: Path)
             batch = tmp_path / "batch"
             batch.write_text(
                 f"pwd\nmkdir d\nput {outside} d/in\nrename d/in d/moved\nls -l d\n"
-                f"get {outside} {tmp_path}/fetched\nchmod 600 d/moved\nsymlink d/moved link\n"
+                f"get /etc/hosts {tmp_path}/fetched\nchmod 600 d/moved\nsymlink d/moved link\n"
                 f"get link {tmp_path}/linked\nrm d/moved\nrmdir d\n"
             )
             port = ("-P", str(held.port))
-            target = f"{NAME}@{held.host}"
+            target = f"{held.name}@{held.host}"
             ended = await held.run(tool("sftp"), *held.options(), *port, "-b", str(batch), target)
             assert ended.status == 0, ended.err
             home = (await held.ssh("pwd")).out.decode().strip()
             assert home in ended.out.decode()
-            assert (tmp_path / "fetched").read_text() == "seen\n"
+            assert (tmp_path / "fetched").read_bytes() == hosts
             assert (tmp_path / "linked").read_text() == "seen\n"
 
     asyncio.run(story())
 
 
-def test_rsync_makes_the_board_equal_and_sends_only_what_changed(tmp_path: Path) -> None:
+def test_rsync_makes_the_board_equal_and_sends_only_what_changed(
+    board: Boards, tmp_path: Path
+) -> None:
     async def story() -> None:
         rsync = tool("rsync")
         async with board() as held:
             top = tree(tmp_path)
             shell = shlex.join([tool("ssh"), *held.options(), "-p", str(held.port)])
             command = [rsync, "-a", "--delete", "--stats", "-e", shell, f"{top}/"]
-            target = f"{NAME}@{held.host}:mirror/"
+            target = f"{held.name}@{held.host}:mirror/"
             first = await held.run(*command, target)
             assert first.status == 0, first.err
             (top / "run.sh").unlink()
@@ -115,7 +121,7 @@ def test_rsync_makes_the_board_equal_and_sends_only_what_changed(tmp_path: Path)
             listed = await held.ssh("cd mirror && find . -type f | sort")
             assert listed.out.decode().split("\n")[:3] == ["./new", "./one", "./sub dir/two é"]
             back = await held.run(
-                rsync, "-a", "-e", shell, f"{NAME}@{held.host}:mirror/", str(tmp_path / "copy")
+                rsync, "-a", "-e", shell, f"{held.name}@{held.host}:mirror/", str(tmp_path / "copy")
             )
             assert back.status == 0
             assert digest(tmp_path / "copy") == digest(top)
@@ -123,7 +129,7 @@ def test_rsync_makes_the_board_equal_and_sends_only_what_changed(tmp_path: Path)
     asyncio.run(story())
 
 
-def test_a_large_file_arrives_whole_by_many_requests_at_once(tmp_path: Path) -> None:
+def test_a_large_file_arrives_whole_by_many_requests_at_once(board: Boards, tmp_path: Path) -> None:
     async def story() -> None:
         big = tmp_path / "big"
         big.write_bytes(os.urandom(30 * MIB))
@@ -144,7 +150,7 @@ def test_a_large_file_arrives_whole_by_many_requests_at_once(tmp_path: Path) -> 
 
 def test_a_pipe_without_a_writer_does_not_stop_the_agent() -> None:
     async def story() -> None:
-        async with board() as held, await held.connect() as connection:
+        async with embedded() as held, await held.connect() as connection:
             await connection.run("mkfifo pipe", check=True)
             async with connection.start_sftp_client() as sftp:
                 with pytest.raises(asyncssh.SFTPFailure, match="neither a file nor a disk"):

@@ -13,9 +13,9 @@ import asyncssh
 import pytest
 
 from boruta.domain.errors import BadAddress, BadConfig, BadRequest
-from dryad.sessions import door, keys
+from dryad.sessions import door, keys, sshd, system
 from dryad.sessions.embedded import EmbeddedSessions
-from tests.dryad.sessions_kit import Board, board, make_key
+from tests.dryad.sessions_kit import Board, Boards, embedded, make_key
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,7 @@ async def is_refused(held: Board, key: Path | None = None, name: str | None = No
     return False
 
 
-def test_only_the_key_that_was_let_in_opens_and_only_under_the_one_name() -> None:
+def test_only_the_key_that_was_let_in_opens_and_only_under_the_one_name(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             other = make_key(held.directory, "other")
@@ -46,7 +46,7 @@ def test_only_the_key_that_was_let_in_opens_and_only_under_the_one_name() -> Non
     asyncio.run(story())
 
 
-def test_the_first_login_is_told_once_and_before_any_command_runs() -> None:
+def test_the_first_login_is_told_once_and_before_any_command_runs(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             assert held.logins == []
@@ -61,7 +61,7 @@ def test_the_first_login_is_told_once_and_before_any_command_runs() -> None:
     asyncio.run(story())
 
 
-def test_a_board_without_a_holder_lets_nobody_in() -> None:
+def test_a_board_without_a_holder_lets_nobody_in(board: Boards) -> None:
     async def story() -> None:
         async with board(let_in=False) as held:
             assert await is_refused(held)
@@ -71,7 +71,7 @@ def test_a_board_without_a_holder_lets_nobody_in() -> None:
     asyncio.run(story())
 
 
-def test_a_password_is_never_asked_for() -> None:
+def test_a_password_is_never_asked_for(board: Boards) -> None:
     async def story() -> None:
         async with board() as held:
             with pytest.raises(asyncssh.PermissionDenied):
@@ -93,7 +93,7 @@ def test_a_password_is_never_asked_for() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp256"])
-def test_keys_of_other_kinds_open_too(kind: str) -> None:
+def test_keys_of_other_kinds_open_too(board: Boards, kind: str) -> None:
     async def story() -> None:
         async with board() as held:
             key = asyncssh.generate_private_key(kind)
@@ -192,7 +192,7 @@ def garbage() -> list[bytes]:
     ]
 
 
-def test_garbage_on_the_port_hurts_nobody() -> None:
+def test_garbage_on_the_port_hurts_nobody(board: Boards) -> None:
     async def story() -> None:
         async with board() as held, await held.connect() as connection:
             for data in garbage():
@@ -210,9 +210,11 @@ def test_garbage_on_the_port_hurts_nobody() -> None:
 
 
 def test_those_who_knock_and_say_nothing_are_cut_the_oldest_first(
+    board: Boards,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door, "KNOCKING", 8)
+    for module in (door, system):
+        monkeypatch.setattr(module, "KNOCKING", 8)
 
     async def story() -> None:
         async with board() as held:
@@ -229,9 +231,11 @@ def test_those_who_knock_and_say_nothing_are_cut_the_oldest_first(
 
 
 def test_a_connection_that_never_logs_in_is_cut_after_the_grace(
+    board: Boards,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(door, "LOGIN_WITHIN_S", 0.3)
+    monkeypatch.setattr(sshd, "LOGIN_WITHIN_S", 1)
 
     async def story() -> None:
         async with board() as held:
@@ -244,7 +248,7 @@ def test_a_connection_that_never_logs_in_is_cut_after_the_grace(
     asyncio.run(story())
 
 
-def test_boards_of_one_process_do_not_know_each_others_keys() -> None:
+def test_boards_of_one_process_do_not_know_each_others_keys(board: Boards) -> None:
     async def story() -> None:
         async with board() as one, board() as two:
             assert await is_refused(one, two.key)
@@ -264,7 +268,7 @@ def test_a_key_that_ends_between_its_offer_and_its_signature_opens_nothing(
     ended: list[asyncio.Task[None]] = []
 
     async def story() -> None:
-        async with board() as held:
+        async with embedded() as held:
 
             def offered(self: door.Door, username: str, key: asyncssh.SSHKey) -> bool:
                 answer = real(self, username, key)

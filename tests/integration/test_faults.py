@@ -111,8 +111,10 @@ def test_a_server_that_is_stopped_tells_its_peers_and_they_find_the_next_one(far
     farm.start_server("--bind", url)
     for uuid in farm.uuids(boards):
         farm.until(
-            lambda uuid=uuid: farm.run("worker", "show", uuid).returncode == 0
-            and farm.worker(uuid)["state"] == "IDLE",
+            lambda uuid=uuid: (
+                farm.run("worker", "show", uuid).returncode == 0
+                and farm.worker(uuid)["state"] == "IDLE"
+            ),
             "the boards come back by themselves",
         )
     assert farm.boruta("run", "-c", "arch=armv7l", "--", "echo back") == "back"

@@ -43,9 +43,7 @@ class Raw:
             self.socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.public.encode())
             self.socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.encode())
         address = f"inproc://raw-monitor-{next(_numbers)}"
-        self.socket.monitor(
-            address, zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
-        )
+        self.socket.monitor(address, zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self.monitor = self.context.socket(zmq.PAIR)
         self.monitor.setsockopt(zmq.LINGER, 0)
         self.monitor.connect(address)
@@ -173,7 +171,12 @@ class Stub:
 
 WELCOME: dict[str, Any] = {
     "body": {
-        "protocol": 1, "server": "stub", "epoch": 1, "session_kept": False, "heartbeat_s": 3.0,
-        "name": "me", "role": "user",
+        "protocol": 1,
+        "server": "stub",
+        "epoch": 1,
+        "session_kept": False,
+        "heartbeat_s": 3.0,
+        "name": "me",
+        "role": "user",
     }
 }

@@ -80,7 +80,10 @@ def test_open_says_what_is_wrong_with_the_keys(wrong: str, text: str) -> None:
             keys = pair() if wrong == "key" else there.admit("ann")
             server_key = pair().public if wrong == "server_key" else there.keys.public
             link = Link(
-                [Address(there.server.url, server_key)], keys, role="user", software="test",
+                [Address(there.server.url, server_key)],
+                keys,
+                role="user",
+                software="test",
                 insecure=wrong == "insecure",
             )
             error = await refused(link.open(10.0))

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.integration
 def python(code: str, *args: str, within_s: float = 30.0) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *args],
-        capture_output=True, text=True, timeout=within_s, check=False,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
     )
 
 

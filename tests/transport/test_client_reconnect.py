@@ -219,7 +219,10 @@ def test_what_a_stopping_server_refuses_is_asked_of_the_next() -> None:
         stopping = {"error": {"code": "shutting_down", "message": "stopping", "details": {}}}
         first, second = Stub(hello=WELCOME), Stub(hello=WELCOME, ping={"body": {}})
         link = Link(
-            [Address(first.url), Address(second.url)], None, role="user", software="t",
+            [Address(first.url), Address(second.url)],
+            None,
+            role="user",
+            software="t",
             insecure=True,
         )
         await link.open(5.0)

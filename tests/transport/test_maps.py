@@ -45,8 +45,23 @@ from transport.wire import ACCESS, DRYAD_CALLS, NOTICES, REQUEST, USER_CALLS, WO
 AT = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 LEAST = ReqInfo(1)
 MOST = ReqInfo(
-    2, 16, UserInfo("ann", ("g", "h")), "note", Capabilities(arch="x86"), AT, AT, 7.5, True,
-    ReqState.INPROGRESS, "why", "closed", AT, AT, AT, 9, JobInfo("u1", AT, 4),
+    2,
+    16,
+    UserInfo("ann", ("g", "h")),
+    "note",
+    Capabilities(arch="x86"),
+    AT,
+    AT,
+    7.5,
+    True,
+    ReqState.INPROGRESS,
+    "why",
+    "closed",
+    AT,
+    AT,
+    AT,
+    9,
+    JobInfo("u1", AT, 4),
     QueueInfo(1, 2.5, "busy", "all_busy", ("bob",)),
 )
 BOARD = WorkerInfo(
@@ -115,9 +130,10 @@ def test_sort_and_page_come_back_as_they_were() -> None:
 )
 def test_a_command_comes_back_as_it_was(command: Any) -> None:
     kind, body = agent_maps.command_map(command)
-    assert agent_maps.command_from(
-        kind, DRYAD_CALLS[kind].body(over_the_wire(body), "body")
-    ) == command
+    assert (
+        agent_maps.command_from(kind, DRYAD_CALLS[kind].body(over_the_wire(body), "body"))
+        == command
+    )
 
 
 def test_a_command_that_is_none_is_refused() -> None:
@@ -143,7 +159,11 @@ def test_an_answer_to_a_command_comes_back_as_it_was(kind: str, reply: Any) -> N
     [
         Registration(Capabilities(UUID="u"), ":22"),
         Registration(
-            Capabilities(UUID="u", a="b"), ":22", "dryad:1", Epoch(3, 4), KeptJob(1, 2, 3.5, 4),
+            Capabilities(UUID="u", a="b"),
+            ":22",
+            "dryad:1",
+            Epoch(3, 4),
+            KeptJob(1, 2, 3.5, 4),
             EndedJob(5, 6, "time_up"),
         ),
     ],

@@ -7,8 +7,14 @@ from transport.session import Conversation
 
 def peer(serial: int, fd: int = 7, key: str = "K") -> Peer:
     return Peer(
-        serial, b"id%d" % serial, key, Caller("ann", Role.USER), fd, ("192.0.2.1", serial),
-        Conversation(0.0), 0.0,
+        serial,
+        b"id%d" % serial,
+        key,
+        Caller("ann", Role.USER),
+        fd,
+        ("192.0.2.1", serial),
+        Conversation(0.0),
+        0.0,
     )
 
 

@@ -250,7 +250,9 @@ def test_a_new_agent_replaces_one_that_does_not_answer_a_ping() -> None:
                 assert 1.5 < asyncio.get_running_loop().time() - began < 5.0
                 assert await mute.cut()
             assert [news[0] for news in there.front.news if news[0] != "registering"] == [
-                "registered", "worker_lost", "registered",
+                "registered",
+                "worker_lost",
+                "registered",
             ]
 
     run(story)
@@ -298,8 +300,14 @@ def test_an_agent_that_is_lost_while_it_registers_is_not_taken_for_alive() -> No
             there.front.hold_register = asyncio.Event()
             with there.raw(there.admit("b", Role.WORKER)) as peer:
                 await peer.hello("worker")
-                peer.say({"v": 1, "id": 9, "type": "superviser.register",
-                          "body": {"caps": {"UUID": "u1"}, "ssh_address": ":7022"}})
+                peer.say(
+                    {
+                        "v": 1,
+                        "id": 9,
+                        "type": "superviser.register",
+                        "body": {"caps": {"UUID": "u1"}, "ssh_address": ":7022"},
+                    }
+                )
                 await there.front.until(lambda: there.front.of("registering"))
             await there.front.until(lambda: there.front.of("worker_lost"))
             there.front.hold_register.set()

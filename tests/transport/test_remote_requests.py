@@ -141,7 +141,14 @@ def test_every_field_of_a_request_travels_both_ways() -> None:
         async with place() as there:
             requests = RemoteRequests(await there.user())
             await requests.new_request(
-                {"a": "1"}, 2, UserInfo("", ("g",)), AT, AT, job_timeout=7.5, note="n", token="t",
+                {"a": "1"},
+                2,
+                UserInfo("", ("g",)),
+                AT,
+                AT,
+                job_timeout=7.5,
+                note="n",
+                token="t",
                 bound=True,
             )
             info = await requests.get_request_info(1)

@@ -107,8 +107,12 @@ def test_ten_mb_in_a_caps_value_never_get_in() -> None:
                 assert answer["error"]["code"] == "too_large"
                 peer.last += 1
                 peer.say(
-                    {"v": 1, "id": peer.last, "type": "requests.new",
-                     "body": {"caps": {"a": "x" * 10**7}, "priority": 8}}
+                    {
+                        "v": 1,
+                        "id": peer.last,
+                        "type": "requests.new",
+                        "body": {"caps": {"a": "x" * 10**7}, "priority": 8},
+                    }
                 )
                 assert await peer.cut()
                 assert not there.front.of("new")

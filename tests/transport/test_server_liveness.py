@@ -198,8 +198,9 @@ def test_what_a_peer_said_before_it_left_counts() -> None:
             with there.raw() as peer:
                 await peer.hello()
                 # The loop is kept from reading until all is there: the call, and the end.
-                peer.say({"v": 1, "id": 9, "type": "requests.new",
-                          "body": {"caps": {}, "priority": 8}})
+                peer.say(
+                    {"v": 1, "id": 9, "type": "requests.new", "body": {"caps": {}, "priority": 8}}
+                )
                 assert readable(router._socket)
             assert readable(router._monitor._socket)
             router._monitor.drain()

@@ -49,7 +49,11 @@ def test_a_send_outside_of_the_drain_does_not_stall_the_link() -> None:
         notices: list[Any] = []
         stub = Stub(hello=WELCOME)
         link = Link(
-            [Address(stub.url)], None, role="user", software="t", insecure=True,
+            [Address(stub.url)],
+            None,
+            role="user",
+            software="t",
+            insecure=True,
             on_notice=lambda kind, body: notices.append(kind),
         )
         await link.open(5.0)

@@ -13,8 +13,14 @@ KEY = z85.encode(RAW).decode()
 
 def question(**other: bytes) -> list[bytes]:
     said = {
-        "version": b"1.0", "id": b"7", "domain": DOMAIN, "address": b"127.0.0.1",
-        "routing_id": b"claimed", "mechanism": b"CURVE", "key": RAW, **other,
+        "version": b"1.0",
+        "id": b"7",
+        "domain": DOMAIN,
+        "address": b"127.0.0.1",
+        "routing_id": b"claimed",
+        "mechanism": b"CURVE",
+        "key": RAW,
+        **other,
     }
     return list(said.values())
 
