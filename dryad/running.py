@@ -23,6 +23,7 @@ from dryad.hardware.port import Hardware
 from dryad.health import Health
 from dryad.keys import load_pair, read_server_key
 from dryad.lease import LeaseFile
+from dryad.letting import make_sessions
 from dryad.logs import event
 from dryad.place import kept_uuid, private_dir
 from dryad.sessions.port import Sessions
@@ -138,23 +139,6 @@ class RunningAgent:
         await self.connection.close()
 
 
-def make_sessions(config: AgentConfig, data: Path) -> Sessions:
-    """The way that holders log in, as the config has it; only its own modules are loaded."""
-    if config.sessions == "system":
-        from dryad.sessions.system import SystemSessions
-
-        return SystemSessions(
-            address=config.ssh_address,
-            data=data,
-            username=config.username,
-            groups=config.groups,
-            limits=config.limits,
-        )
-    from dryad.sessions.embedded import EmbeddedSessions
-
-    return EmbeddedSessions(address=config.ssh_address, data=data, username=config.username)
-
-
 async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     """Runs one agent until `stop` is set.
 
@@ -168,11 +152,12 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     try:
         server_key = "" if config.insecure else read_server_key(config.server_key)
         keys = load_pair(Path(config.key)) if config.key else None
+        hardware = boards.make(config.hardware, config.board)
         running = await RunningAgent.start(
             data=data,
             caps=config.caps,
-            sessions=make_sessions(config, data),
-            hardware=boards.make(config.hardware, config.board),
+            sessions=make_sessions(config, data, hardware),
+            hardware=hardware,
             servers=[Address(url, server_key) for url in config.server],
             keys=keys,
             insecure=config.insecure,

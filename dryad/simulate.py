@@ -17,11 +17,12 @@ from dryad import local, slots
 from dryad.connection import SOFTWARE
 from dryad.hardware.port import Hardware
 from dryad.hardware.simulated import SimulatedHardware
+from dryad.hardware.simulated_target import SimulatedTarget
+from dryad.letting import embedded_sessions
 from dryad.local import LocalServer
 from dryad.logs import event
 from dryad.place import kept_uuid
 from dryad.running import RunningAgent
-from dryad.sessions.embedded import EmbeddedSessions
 from dryad.slots import Slot
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dryad.simulate")
 
 STARTS_AT_ONCE: Final = 16
+TARGETS_MOST: Final = 100  # each has a pseudo terminal, of which a machine has some thousands
 ADMIN_WITHIN_S: Final = 30.0
 USERNAME: Final = "boruta-user"
 
@@ -157,15 +159,18 @@ class SimulatedBoard:
             BorutaError: it cannot start; the text says why.
         """
         host = self._order.ssh_host
+        hardware = self._hardware()
         self._agent = await RunningAgent.start(
             data=self.slot.path,
             caps=self._caps,
-            sessions=EmbeddedSessions(
-                address=f"[{host}]:0" if ":" in host else f"{host}:0",
+            sessions=embedded_sessions(
                 data=self.slot.path,
+                tools=self.slot.path.parent / "tools",
+                address=f"[{host}]:0" if ":" in host else f"{host}:0",
                 username=USERNAME,
+                hardware=hardware,
             ),
-            hardware=self._hardware(),
+            hardware=hardware,
             servers=[server.address],
             keys=None if server.insecure else server.keys,
             insecure=server.insecure,
@@ -174,7 +179,8 @@ class SimulatedBoard:
 
     def _hardware(self) -> Hardware:
         if not self._order.stm:
-            return SimulatedHardware(self.slot.name)
+            target = SimulatedTarget() if self._order.count <= TARGETS_MOST else None
+            return SimulatedHardware(self.slot.name, target=target)
         from dryad.hardware.muxpi import MuxPi
         from dryad.hardware.stm import Stm
         from dryad.hardware.stm_simulator import StmSimulator

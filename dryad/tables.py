@@ -15,6 +15,20 @@ from dryad.sessions.limits import Limits
 from dryad.toml import TomlFile
 
 USERNAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+BAUDS: Final = (
+    1200,
+    2400,
+    4800,
+    9600,
+    19200,
+    38400,
+    57600,
+    115200,
+    230400,
+    460800,
+    921600,
+    1500000,
+)
 _LIMITS: Final = {  # the least, the most, the unit
     "processes": (16, 1_000_000, 1),
     "files": (64, 1_000_000, 1),
@@ -103,6 +117,18 @@ def read_limits(file: TomlFile, value: object) -> Limits:
             raise file.error("limits", key, f"{one!r} (want a number from {least} to {most})")
         limits = replace(limits, **{key: one * unit})
     return limits
+
+
+def read_console(file: TomlFile, value: object) -> tuple[str, int]:
+    """The target's serial line: [console] port, baud."""
+    table = _table(file, "console", value, ("port", "baud"))
+    port, baud = table.get("port"), table.get("baud", 115200)
+    if not isinstance(port, str) or not port.startswith("/"):
+        raise file.error("console", "port", "want the whole path of a serial port")
+    if not isinstance(baud, int) or baud not in BAUDS:
+        allowed = ", ".join(map(str, BAUDS))
+        raise file.error("console", "baud", f"{baud!r} (allowed: {allowed})")
+    return port, baud
 
 
 def _table(

@@ -44,6 +44,8 @@ class CommandBoard:
         self._within_s = within_s
         self._turn = asyncio.Lock()
         self._closed = False
+        self._power: bool | None = None  # as it was switched last
+        self._side = "unknown"
 
     async def maintenance(self, msg: str) -> None:
         """Runs `maintenance` with the message in BORUTA_MESSAGE."""
@@ -51,28 +53,48 @@ class CommandBoard:
 
     async def ready(self) -> None:
         """Runs `power_off`, `mux_ts` and `ready`."""
+        self._power, self._side = None, "unknown"
         for name in ("power_off", "mux_ts", "ready"):
             await self._run(name)
+        if "power_off" in self._commands:
+            self._power = False
+        if "mux_ts" in self._commands:
+            self._side = "ts"
 
     async def set_power(self, on: bool) -> None:
         """Runs `power_on` or `power_off`."""
+        self._power = None
         await self._run("power_on" if on else "power_off", needed=True)
+        self._power = on
+
+    async def power(self) -> bool | None:
+        """How it was switched last; None before that, and after a command that failed."""
+        return self._power
 
     async def power_tick(self, seconds: float = 1.0) -> None:
         """Runs `power_tick` with the time in BORUTA_SECONDS; else `power_off`, and `power_on`."""
         seconds = min(max(seconds, 0.001), 60.0)
+        self._power = None
         if "power_tick" in self._commands:
             await self._run("power_tick", extra_s=seconds, BORUTA_SECONDS=f"{seconds:g}")
+            self._power = True
             return
         await self._run("power_off", needed=True)
         try:
             await asyncio.sleep(seconds)
         finally:
             await self._run("power_on", needed=True)
+        self._power = True
 
     async def set_mux(self, side: Literal["ts", "dut"]) -> None:
         """Runs `mux_ts` or `mux_dut`."""
+        self._side = "unknown"
         await self._run(f"mux_{side}", needed=True)
+        self._side = side
+
+    async def mux(self) -> str:
+        """How it was switched last: ts, dut, or unknown."""
+        return self._side
 
     async def checks(self) -> list[Check]:
         """Runs `check`: well if it ends with status 0; its last line is the detail."""

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from boruta.domain.errors import BorutaError, InfraError
 from boruta.domain.types import Check
-from dryad.hardware.simulated import OFF, YELLOW
+from dryad.hardware.simulated import OFF, YELLOW, Colour
 from dryad.hardware.stm import Side, Stm, StmError
 from dryad.hardware.stm_answers import display_lines
 from dryad.logs import event
@@ -55,10 +55,7 @@ class MuxPi:
     async def maintenance(self, msg: str) -> None:
         """Shows `msg`, in two lines of 16 characters; the LEDs blink in yellow by turns."""
         await self._stop_blinking()
-        await self.stm.clear_display()
-        places: tuple[Literal[0, 1], ...] = (0, 1)
-        for line, text in zip(places, display_lines(msg), strict=False):
-            await self.stm.print_text(text, line=line)
+        await self.show(msg)
         await self._stop_blinking()  # another order may have come meanwhile
         self._blinker = asyncio.create_task(self._blink(), name="dryad blinks")
         event(_log, logging.INFO, "maintenance_shown", port=self.stm.path, msg=msg)
@@ -83,6 +80,37 @@ class MuxPi:
     async def set_mux(self, side: Side) -> None:
         """Gives the card to this machine, or to the target."""
         await self.stm.set_mux(side)
+
+    async def power(self) -> bool:
+        """Whether the target has power."""
+        return await self.stm.power()
+
+    async def mux(self) -> str:
+        """Whose the card is."""
+        return await self.stm.mux()
+
+    async def current(self) -> int:
+        """What the target takes, in mA; 0 without power."""
+        return await self.stm.current()
+
+    async def show(self, text: str) -> None:
+        """Shows `text` in two lines of 16 characters; nothing clears the display."""
+        await self.stm.clear_display()
+        places: tuple[Literal[0, 1], ...] = (0, 1)
+        for line, words in zip(places, display_lines(text) if text else (), strict=False):
+            await self.stm.print_text(words, line=line)
+
+    async def set_led(self, which: Literal[1, 2], colour: Colour) -> None:
+        """Sets an LED: red, green, blue, each 0 to 255."""
+        await self.stm.set_led(which, colour)
+
+    async def set_hdmi(self, on: bool) -> None:
+        """Plugs the target's HDMI, or pulls it."""
+        await self.stm.set_hdmi(on)
+
+    async def set_dyper(self, which: Literal[1, 2], on: bool) -> None:
+        """Switches a dynamic jumper."""
+        await self.stm.set_dyper(which, on)
 
     async def checks(self) -> list[Check]:
         """Whether the STM answers in time; its version, and what the target takes."""

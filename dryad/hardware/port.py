@@ -44,6 +44,54 @@ class Switchable(Protocol):
         ...
 
 
+@runtime_checkable
+class Watched(Protocol):
+    """A board that knows how its target is switched."""
+
+    async def power(self) -> bool | None:
+        """Whether the target has power; None: unknown."""
+        ...
+
+    async def mux(self) -> str:
+        """Whose the card is: ts, dut, or another word for what is neither."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A board that measures what its target takes."""
+
+    async def current(self) -> int:
+        """In mA."""
+        ...
+
+
+@runtime_checkable
+class Showing(Protocol):
+    """A board with a display and two LEDs."""
+
+    async def show(self, text: str) -> None:
+        """Shows `text` instead of what was shown; nothing clears it."""
+        ...
+
+    async def set_led(self, which: Literal[1, 2], colour: tuple[int, int, int]) -> None:
+        """Sets an LED: red, green, blue, each 0 to 255."""
+        ...
+
+
+@runtime_checkable
+class Wired(Protocol):
+    """A board whose target's HDMI and USB lines can be plugged."""
+
+    async def set_hdmi(self, on: bool) -> None:
+        """Plugs the target's HDMI, or pulls it."""
+        ...
+
+    async def set_dyper(self, which: Literal[1, 2], on: bool) -> None:
+        """Switches one of the two dynamic jumpers."""
+        ...
+
+
 class BadOption(ValueError):
     """An option of the table [board] that the hardware does not take.
 

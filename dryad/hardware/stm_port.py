@@ -16,19 +16,25 @@ _AT_ONCE: Final = 4096  # bytes; all that a terminal's buffer holds
 
 
 class SerialPort:
-    """One open port, 115200 8N1, raw, without flow control; nobody else's while it is open.
+    """One open port, 8N1, raw, without flow control; nobody else's while it is open.
 
     Args:
         path: the device.
         on_data: called with what comes.
         on_gone: called once, when the port fails; it is closed then.
+        baud: its speed.
 
     Raises:
         PortUnusable: it is missing, busy, or no serial port.
     """
 
     def __init__(
-        self, path: str, on_data: Callable[[bytes], None], on_gone: Callable[[str], None]
+        self,
+        path: str,
+        on_data: Callable[[bytes], None],
+        on_gone: Callable[[str], None],
+        *,
+        baud: int = BAUD,
     ) -> None:
         import serial  # not before a board has one
 
@@ -38,7 +44,7 @@ class SerialPort:
         self.is_open = False
         try:
             # pyserial opens with O_NONBLOCK: it waits for no carrier. Only the descriptor is used.
-            self._port = serial.Serial(path, BAUD, timeout=0, write_timeout=0, exclusive=True)
+            self._port = serial.Serial(path, baud, timeout=0, write_timeout=0, exclusive=True)
         except (OSError, ValueError, termios.error) as error:
             why = str(error)
             if "exclusively lock" in why:

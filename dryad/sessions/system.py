@@ -142,6 +142,11 @@ class SystemSessions:
         return (self._host_key,)
 
     @property
+    def uid(self) -> int:
+        """Of the holders' account; known after `start`."""
+        return self._opened().account.uid
+
+    @property
     def active(self) -> bool:
         """See `Sessions`."""
         return self._stay is not None and self._stay.active

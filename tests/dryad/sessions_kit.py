@@ -18,6 +18,8 @@ import asyncssh
 import pytest
 
 from boruta.domain.errors import InfraError
+from dryad.hardware.port import Hardware
+from dryad.letting import embedded_sessions, system_sessions
 from dryad.sessions import account, leaving
 from dryad.sessions.embedded import EmbeddedSessions
 from dryad.sessions.limits import Limits
@@ -77,7 +79,7 @@ class Board:
 
     def homes(self) -> list[Path]:
         """The homes that there are."""
-        if isinstance(self.sessions, SystemSessions):
+        if not (self.directory / "homes").exists():
             home = account.look_up(self.name).home
             return [home] if home.exists() else []
         return [entry / "home" for entry in (self.directory / "homes").iterdir()]
@@ -145,33 +147,53 @@ class Board:
 
 
 @asynccontextmanager
-async def embedded(*, let_in: bool = True) -> AsyncIterator[Board]:
+async def embedded(
+    *, let_in: bool = True, hardware: Hardware | None = None
+) -> AsyncIterator[Board]:
     """Sessions of the agent's own on loopback, a key let in at epoch 1; all is gone afterwards."""
     # Short: the private home then lies in the data directory, as on a board.
     directory = Path(tempfile.mkdtemp(prefix="bs-"))
-    sessions = EmbeddedSessions(
-        address="127.0.0.1:0", data=directory, username=NAME, hardware_env=ENV
-    )
+    sessions: Sessions
+    if hardware is None:
+        sessions = EmbeddedSessions(
+            address="127.0.0.1:0", data=directory, username=NAME, hardware_env=ENV
+        )
+    else:
+        sessions = embedded_sessions(
+            data=directory,
+            tools=directory / "tools",
+            address="127.0.0.1:0",
+            username=NAME,
+            hardware=hardware,
+        )
     async with _running(sessions, directory, let_in) as made:
         yield made
 
 
 @asynccontextmanager
-async def system(*, let_in: bool = True, limits: Limits | None = None) -> AsyncIterator[Board]:
+async def system(
+    *, let_in: bool = True, limits: Limits | None = None, hardware: Hardware | None = None
+) -> AsyncIterator[Board]:
     """The same by an account and sshd; the account is gone afterwards, too."""
     if os.geteuid() != 0:
         pytest.skip("system sessions need root")
     tool("useradd")
     directory = Path(tempfile.mkdtemp(prefix="bs-"))
     name = f"bt-{secrets.token_hex(4)}"
-    sessions = SystemSessions(
-        address="127.0.0.1:0",
-        data=directory,
-        username=name,
-        hardware_env=ENV,
-        limits=limits,
-        run=Path("/run/dryad-tests"),
-    )
+    sessions: Sessions
+    if hardware is None:
+        sessions = SystemSessions(
+            address="127.0.0.1:0",
+            data=directory,
+            username=name,
+            hardware_env=ENV,
+            limits=limits,
+            run=Path("/run/dryad-tests"),
+        )
+    else:
+        sessions = system_sessions(
+            data=directory, address="127.0.0.1:0", username=name, hardware=hardware
+        )
     try:
         async with _running(sessions, directory, let_in) as made:
             yield made
@@ -179,6 +201,7 @@ async def system(*, let_in: bool = True, limits: Limits | None = None) -> AsyncI
         with contextlib.suppress(InfraError):
             leaving.kill_all(account.look_up(name))
         account.remove(name)
+        shutil.rmtree(directory.with_name(directory.name + "-tools"), ignore_errors=True)
 
 
 @asynccontextmanager

@@ -19,12 +19,12 @@ def test_prepare_ends_what_was_readies_the_hardware_and_lets_the_key_in() -> Non
         board = Board()
         await board.agent.start()
         board.sessions.log.clear()
-        board.hardware.power, board.hardware.mux = True, "dut"
+        board.hardware.powered, board.hardware.side = True, "dut"
         reply = await board.agent.handle(prepare(key=KEY))
         assert reply == PrepareDone("boruta-user", (HOST_KEY,))
         assert board.sessions.log == ["end", "let_in 1"]
         assert board.sessions.open_key == KEY
-        assert (board.hardware.power, board.hardware.mux) == (False, "ts")
+        assert (board.hardware.powered, board.hardware.side) == (False, "ts")
 
     asyncio.run(story())
 

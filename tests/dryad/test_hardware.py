@@ -20,21 +20,21 @@ def test_a_simulated_board_shows_maintenance_until_it_is_ready_again() -> None:
         board = SimulatedHardware("board-1")
         await board.maintenance("new cable")
         assert (board.display, board.leds, board.blinking) == ("new cable", [YELLOW, YELLOW], True)
-        board.power, board.mux = True, "dut"
+        board.powered, board.side = True, "dut"
         await board.ready()
         assert (board.display, board.leds, board.blinking) == ("", [OFF, OFF], False)
-        assert (board.power, board.mux) == (False, "ts")
+        assert (board.powered, board.side) == (False, "ts")
 
     asyncio.run(story())
 
 
 def test_looking_at_a_simulated_board_moves_nothing() -> None:
     async def story() -> None:
-        board = SimulatedHardware(power=True, mux="dut")
+        board = SimulatedHardware(powered=True, side="dut")
         (check,) = await board.checks()
         assert check.ok
         assert "power on, card to dut" in check.detail
-        assert (board.power, board.mux) == (True, "dut")
+        assert (board.powered, board.side) == (True, "dut")
 
     asyncio.run(story())
 

@@ -1,0 +1,99 @@
+"""Sessions whose holders find the board's hardware: `board` in their PATH, its socket open."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from boruta.domain.errors import InfraError
+from dryad.board import client
+from dryad.board.service import BoardService
+from dryad.sessions.home import PATH
+from dryad.sessions.port import Sessions
+
+PYTHONS: Final = ("/usr/bin/python3", "/usr/local/bin/python3")  # that any account may run
+
+
+class BoardSessions:
+    """`Sessions` that open the board's socket for their holder, and close it before his end.
+
+    Args:
+        sessions: who may log in.
+        service: the socket.
+        holder: the uid of the holder's programs; asked when sessions have started.
+    """
+
+    def __init__(
+        self, sessions: Sessions, service: BoardService, holder: Callable[[], int]
+    ) -> None:
+        self._sessions = sessions
+        self._service = service
+        self._holder = holder
+        self.username = sessions.username
+
+    async def start(self) -> str:
+        """See `Sessions`.
+
+        Raises:
+            InfraError: the socket cannot be made.
+        """
+        address = await self._sessions.start()
+        await self._service.start()
+        return address
+
+    @property
+    def host_keys(self) -> tuple[str, ...]:
+        """See `Sessions`."""
+        return self._sessions.host_keys
+
+    @property
+    def active(self) -> bool:
+        """See `Sessions`."""
+        return self._sessions.active
+
+    async def let_in(self, epoch: int, key: str, on_login: Callable[[], None]) -> None:
+        """See `Sessions`."""
+        await self.end()
+        self._service.open(self._holder())
+        try:
+            await self._sessions.let_in(epoch, key, on_login)
+        except BaseException:
+            await self._service.close()
+            raise
+
+    async def end(self) -> None:
+        """See `Sessions`."""
+        await self._service.close()
+        await self._sessions.end()
+
+    async def stop(self) -> None:
+        """See `Sessions`."""
+        await self._service.stop()
+        await self._sessions.stop()
+
+
+def environment(service: BoardService, tools: Path) -> Mapping[str, str]:
+    """What a holder's programs find the hardware by."""
+    return {"BOARD_SOCKET": str(service.path), "PATH": f"{tools}:{PATH}"}
+
+
+def put_tools(tools: Path) -> None:
+    """Puts the `board` command in a directory that holders' shells look in; blocks.
+
+    Raises:
+        InfraError: it cannot be written.
+    """
+    python = next((path for path in PYTHONS if os.access(path, os.X_OK)), sys.executable)
+    source = Path(client.__file__).read_text(encoding="utf-8")
+    command = tools / "board"
+    try:
+        tools.mkdir(mode=0o755, parents=True, exist_ok=True)
+        draft = command.with_name(".board.new")
+        draft.write_text(f"#!{python} -I\n{source}", encoding="utf-8")
+        draft.chmod(0o755)
+        draft.replace(command)
+    except OSError as error:
+        raise InfraError(f"{command}: {error.strerror or error}") from error
