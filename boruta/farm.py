@@ -89,9 +89,7 @@ class Farm(BlockingRequests, BlockingWorkers):
         self._data = Path(tempfile.mkdtemp(prefix="boruta-farm-") if data is None else data)
         self._thread: LoopThread | None = None
         try:
-            settings = farm_config(
-                config, self._data.absolute(), bind, kept=not self._own_data
-            )
+            settings = farm_config(config, self._data.absolute(), bind, kept=not self._own_data)
             self._thread = LoopThread(name="boruta-farm")
             self._start(settings, self._thread)
         except BaseException:

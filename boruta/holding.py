@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
 
 from boruta.domain.errors import BoardLost, BorutaError, NotFoundError, ShuttingDown, Unreachable
 from boruta.domain.types import AccessInfo, Prolonged, ReqID, ReqInfo, WorkerUUID
+from boruta.hardware import OPENED, WithHardware, told_by
 from boruta.opening import Opening
 from boruta.shell_line import shell_line
 from boruta.watching import lost
@@ -28,7 +30,7 @@ REASON_WITHIN_S: Final = 3.0  # after a broken connection: how long the server m
 CANCEL_WITHIN_S: Final = 5.0  # for what is under way to let go
 
 
-class Reservation:
+class Reservation(WithHardware):
     """A board that is held until `close`; made by `Client.reserve`.
 
     Each method raises BoardLost, with the reason, once the board is lost, taken away or its time
@@ -198,6 +200,20 @@ class Reservation:
         from boruta.terminal import interactive
 
         return await self._guard(interactive(self._ssh(), self._access), "a shell was open")
+
+    async def open_console(self, *, write: bool = True) -> socket.socket:
+        """The target's serial line as a socket of bytes; closing it ends that.
+
+        Args:
+            write: one at a time may; else it is only looked at.
+        """
+        from boruta.sshlink import Unopened
+
+        line = "board console" if write else "board console --read"
+        try:
+            return await self._guard(self._ssh().joined(line, OPENED), "a console was opened")
+        except Unopened as said:
+            raise told_by(str(said)) from None
 
     async def prolong(self) -> Prolonged:
         """Sets the job's end to now plus its job time, within limits.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STORE_KEY_BYTES: Final = 32  # as AES-256 wants them
 
+
 def new_pair() -> tuple[str, str]:
     """A new CURVE pair: (public, secret), Z85."""
     import zmq

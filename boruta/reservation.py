@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from subprocess import CompletedProcess
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from boruta import holding
+from boruta.blocking_hardware import Console, Current, Mux, Power
 from boruta.domain.errors import BoardLost
 from boruta.domain.types import AccessInfo, Prolonged, ReqID, ReqInfo, WorkerUUID
 from boruta.forwarding import Forward
@@ -25,6 +27,7 @@ class Reservation:
     def __init__(self, core: holding.Reservation, loop: LoopThread) -> None:
         self._core = core
         self._loop = loop
+        self._console: Console | None = None
 
     @property
     def id(self) -> ReqID:
@@ -157,6 +160,48 @@ class Reservation:
         """
         return self._loop.call(self._core.shell)
 
+    @property
+    def power(self) -> Power:
+        """The target's power."""
+        return Power(self._core.power, self._loop.call)
+
+    @property
+    def mux(self) -> Mux:
+        """The card between the board and its target."""
+        return Mux(self._core.mux, self._loop.call)
+
+    @property
+    def current(self) -> Current:
+        """What the target takes."""
+        return Current(self._core.current, self._loop.call)
+
+    def led(self, which: int, red: int, green: int, blue: int) -> None:
+        """Sets LED 1 or 2; each colour 0 to 255."""
+        self._loop.call(lambda: self._core.led(which, red, green, blue))
+
+    def text(self, text: str) -> None:
+        """Shows `text` on the display; nothing clears it."""
+        self._loop.call(lambda: self._core.text(text))
+
+    @property
+    def console(self) -> Console:
+        """The target's serial line, read and written; opened when it is first used."""
+        if self._console is None or not self._console.isalive():
+            self._console = self.open_console()
+        return self._console
+
+    def open_console(self, *, write: bool = True) -> Console:
+        """The target's serial line anew, for ``with`` too.
+
+        Args:
+            write: one at a time may; else it is only looked at.
+        """
+        return Console(
+            self._loop.call(
+                lambda: self._core.open_console(write=write), undo=lambda late: _shut(late)
+            )
+        )
+
     def prolong(self) -> Prolonged:
         """Sets the job's end to now plus its job time, within limits.
 
@@ -167,6 +212,8 @@ class Reservation:
 
     def close(self) -> None:
         """Gives the board back; idempotent."""
+        if self._console is not None:
+            self._console.close()
         if self._loop.usable:
             self._loop.call(self._core.close)
 
@@ -184,6 +231,10 @@ class Reservation:
     def __repr__(self) -> str:
         state = "lost" if self.lost else "held"
         return f"<Reservation of request {self.id}: board {self.worker_uuid}, {state}>"
+
+
+async def _shut(late: socket.socket) -> None:
+    late.close()
 
 
 class BlockingForward(int):

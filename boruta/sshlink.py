@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import stat
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class Overdue(Exception):
         self.stderr = stderr
 
 
+class Unopened(Exception):
+    """A command whose stream was wanted said why there is none."""
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Errors of SSH and SFTP become ours; those of local files stay what they are."""
@@ -81,6 +86,7 @@ class SshLink:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._opening = asyncio.Lock()
         self._closed = False
+        self._joined: set[asyncio.Task[None]] = set()  # as many as consoles are open
 
     async def _connected(self) -> asyncssh.SSHClientConnection:
         async with self._opening:
@@ -189,6 +195,29 @@ class SshLink:
         if process.returncode is None:
             raise LinkBroken("the connection ended before the command did")
         return process.returncode
+
+    async def joined(self, line: str, opened: bytes) -> socket.socket:
+        """Runs one shell line; the socket's other end is all that it reads and says.
+
+        Args:
+            line: the shell line.
+            opened: the line on its stderr that says that it is at work.
+
+        Raises:
+            Unopened: it said something else.
+            LinkBroken: the connection ended before the command began.
+        """
+        with translated():
+            process = await self._process(line)
+            head = await process.stderr.readline()
+            if head != opened:
+                raise Unopened((head + await process.stderr.read()).decode("utf-8", "replace"))
+        from boruta.streaming import as_socket
+
+        ours, pumping = await as_socket(process)
+        self._joined.add(pumping)
+        pumping.add_done_callback(self._joined.discard)
+        return ours
 
     async def put(self, local: str | os.PathLike[str], remote: str) -> None:
         """Copies a file or a directory to the board, modes and times too."""

@@ -110,9 +110,7 @@ class Opening:
             backend.close()
             raise
 
-    def _led(
-        self, backend: SqlBackend, give_up: threading.Event, seen: Seen | None
-    ) -> Stored:
+    def _led(self, backend: SqlBackend, give_up: threading.Event, seen: Seen | None) -> Stored:
         from boruta.store.durable import DurableStore
         from boruta.store.postgres import PostgresBackend
 

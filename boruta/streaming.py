@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -35,6 +36,40 @@ async def joined(
     await process.wait_closed()
 
 
+async def as_socket(
+    process: asyncssh.SSHClientProcess[bytes],
+) -> tuple[socket.socket, asyncio.Task[None]]:
+    """A socket whose other end is the command's input and output, and the task that carries them.
+
+    Closing it ends the command; the command's end is the socket's.
+    """
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=theirs)
+
+    async def inwards() -> None:
+        while data := await reader.read(CHUNK):
+            process.stdin.write(data)
+            await process.stdin.drain()
+
+    async def outwards() -> None:
+        while data := await _read(process.stdout):
+            writer.write(data)
+            await writer.drain()
+
+    async def carry() -> None:
+        both = {asyncio.create_task(inwards()), asyncio.create_task(outwards())}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            writer.close()
+            process.close()
+
+    return ours, asyncio.create_task(carry())
+
+
 async def _pump(reader: asyncssh.SSHReader[bytes], sink: BinaryIO) -> None:
     loop = asyncio.get_running_loop()
     while data := await _read(reader):
@@ -54,9 +89,7 @@ def _write(sink: BinaryIO, data: bytes) -> None:
     sink.flush()
 
 
-def _feed(
-    source: int, stdin: asyncssh.SSHWriter[bytes], loop: asyncio.AbstractEventLoop
-) -> None:
+def _feed(source: int, stdin: asyncssh.SSHWriter[bytes], loop: asyncio.AbstractEventLoop) -> None:
     """Reads in a thread of its own: a terminal or a pipe may say nothing for ever."""
 
     async def pass_on(data: bytes) -> None:

@@ -150,9 +150,7 @@ def _print(asked: Workload, kind: Kind, boards: int, today: Outcome, more: Outco
     tell(f"{len(asked.asked)} requests over {lasts}; {boards} more of {what}{groups}")
     head = ("", f"today: {today.boards} boards", f"{more.boards} boards")
     rows = [[name, *(value(one) for one in (today, more))] for name, value in _FIGURES.items()]
-    for (name, before), (_, after) in zip(
-        shares(today.waits_s), shares(more.waits_s), strict=True
-    ):
+    for (name, before), (_, after) in zip(shares(today.waits_s), shares(more.waits_s), strict=True):
         rows.append([f"waited {name}" if name != "no board" else name, bar(before), bar(after)])
     out.table(head, rows)
 

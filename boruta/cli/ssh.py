@@ -54,7 +54,8 @@ def _served(boruta: Client, req_id: int) -> None:
     until_served(boruta, req_id)
 
 
-def _access(req_id: int) -> AccessInfo:
+def access_of(req_id: int) -> AccessInfo:
+    """How to reach the board of a request; one that waits is waited for."""
     with client() as boruta:
         _served(boruta, req_id)
         return boruta.acquire_worker(req_id)
@@ -111,7 +112,7 @@ def ssh(words: tuple[str, ...]) -> int:
             with held(req_id) as board:
                 return board.shell()
         raise NotFoundError(f"no ssh program here; boruta exec {req_id} -- CMD needs none")
-    with ssh_files(_access(req_id)) as files:
+    with ssh_files(access_of(req_id)) as files:
         code = subprocess.call(files.ssh(*words, program=program))
     return 128 - code if code < 0 else code
 
@@ -152,7 +153,7 @@ def ssh_config(id: int | None, alias: str | None, directory: str | None) -> None
     from boruta.ssh import ssh_config_lines, write_files
 
     req_id = which([]) if id is None else id
-    access = _access(req_id)
+    access = access_of(req_id)
     place = Path(directory) if directory else _key_place(req_id)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("key", "known_hosts"):

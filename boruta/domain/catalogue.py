@@ -192,9 +192,7 @@ def _parts(
             parts = near + [part for part in parts if part.section > own]
         else:
             near = [
-                part._replace(last=part.bucket.rank(mark))
-                for part in parts
-                if part.section == own
+                part._replace(last=part.bucket.rank(mark)) for part in parts if part.section == own
             ]
             parts = near + [part for part in parts if part.section < own]
     parts.sort(key=itemgetter(0), reverse=not upward)

@@ -30,9 +30,7 @@ def _step(row: WorkerRow, event: WorkerEvent, now: datetime, **fields: object) -
     return row._replace(rev=row.rev + 1, state=state, **fields)  # type: ignore[arg-type]
 
 
-def prepare_anew(
-    row: WorkerRow, event: WorkerEvent, now: datetime, **more: object
-) -> WorkerRow:
+def prepare_anew(row: WorkerRow, event: WorkerEvent, now: datetime, **more: object) -> WorkerRow:
     """PREPARE under a new epoch, with nothing left of what was."""
     return _step(
         row,

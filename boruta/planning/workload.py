@@ -53,6 +53,7 @@ class Workload(NamedTuple):
         """From the first request to the last one."""
         return self.asked[-1].at - self.asked[0].at if self.asked else 0.0
 
+
 _MOST_BYTES: Final = 1 << 28  # some millions of requests
 
 

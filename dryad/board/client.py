@@ -17,6 +17,7 @@ import tty
 
 SOCKETS = "/run/dryad/*/board.sock"  # where an agent that runs as root has them
 ENDS = b"\x1d"  # Ctrl-]
+OPENED = "[open]\n"  # on stderr: from here on all that the target says is passed on
 UNREACHABLE = 9
 
 
@@ -35,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
             if "stream" not in answer:
                 sys.stdout.write(answer["out"])
                 return 0
-            return _stream(connection, rest, typing=answer["stream"] == "console")
+            typing = answer["stream"] == "console"
+            return _stream(connection, rest, typing, opened=words[0] == "console")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -73,7 +75,7 @@ def _head(connection: socket.socket) -> tuple[dict[str, str], bytes]:
     return json.loads(line), rest
 
 
-def _stream(connection: socket.socket, first: bytes, typing: bool) -> int:
+def _stream(connection: socket.socket, first: bytes, typing: bool, opened: bool) -> int:
     """Copies both ways until one end closes; of a terminal until Ctrl-] too."""
     _say(first)
     watched = [connection.fileno(), 0] if typing else [connection.fileno()]
@@ -83,6 +85,9 @@ def _stream(connection: socket.socket, first: bytes, typing: bool) -> int:
             sys.stderr.write("[console; Ctrl-] ends]\r\n")
             sys.stderr.flush()
             tty.setraw(0)
+        elif opened:
+            sys.stderr.write(OPENED)
+            sys.stderr.flush()
         while True:
             ready = select.select(watched, [], [])[0]
             if connection.fileno() in ready:

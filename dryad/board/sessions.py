@@ -11,7 +11,7 @@ from typing import Final
 from boruta.domain.errors import InfraError
 from dryad.board import client
 from dryad.board.service import BoardService
-from dryad.sessions.home import PATH
+from dryad.sessions.home import PATH, TOOLS
 from dryad.sessions.port import Sessions
 
 PYTHONS: Final = ("/usr/bin/python3", "/usr/local/bin/python3")  # that any account may run
@@ -77,7 +77,11 @@ class BoardSessions:
 
 def environment(service: BoardService, tools: Path) -> Mapping[str, str]:
     """What a holder's programs find the hardware by."""
-    return {"BOARD_SOCKET": str(service.path), "PATH": f"{tools}:{PATH}"}
+    return {
+        "BOARD_SOCKET": str(service.path),
+        TOOLS: str(tools),
+        "PATH": f"{tools}:{PATH}",
+    }
 
 
 def put_tools(tools: Path) -> None:

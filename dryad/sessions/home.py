@@ -15,6 +15,9 @@ from dryad.sessions.sweep import MARK
 
 LONGEST = 64  # bytes; a socket in the home must stay below the 108 of a Unix address
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TOOLS = "BOARD_TOOLS"  # a directory of commands for holders
+# A login shell sets up a PATH of its own, by /etc/profile.
+PROFILE = f'[ -z "${TOOLS}" ] || PATH="${TOOLS}:$PATH"\n'
 _SHORT = "boruta-home-"  # prefix of places in the system's temporary directory
 _MNT_DETACH = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -72,6 +75,7 @@ def make(base: Path, token: str) -> Home:
         home = Home(place, entry, token)
     home.home.mkdir(mode=0o700)
     home.tmp.mkdir(mode=0o700)
+    (home.home / ".profile").write_text(PROFILE)
     return home
 
 

@@ -14,7 +14,7 @@ from boruta.domain.errors import InfraError
 from dryad.sessions import leaving, sshd, traces
 from dryad.sessions.account import Account
 from dryad.sessions.cgroup import Groups, JobGroup
-from dryad.sessions.home import remove_tree
+from dryad.sessions.home import PROFILE, remove_tree
 from dryad.sessions.limits import Limits
 
 SKELETON: Final = Path("/etc/skel")
@@ -158,6 +158,8 @@ class Place:
         if SKELETON.is_dir():
             shutil.copytree(SKELETON, home, symlinks=True, dirs_exist_ok=True)
         home.chmod(0o700)
+        with open(home / ".profile", "a", encoding="utf-8") as profile:
+            profile.write(PROFILE)
         os.chown(home, account.uid, account.gid)
         for directory, names, files in os.walk(home):
             for name in (*names, *files):

@@ -89,6 +89,9 @@ def test_a_holder_switches_his_board_and_no_longer_than_it_is_his(rigged: Rigged
             assert "has no HDMI" in err
             assert status != 0
             assert (await rig.said())[1].startswith("board power")
+            shell = await rig.held.ssh(options=["-tt"], stdin=b"board power\nexit 3\n")
+            assert b"on\r\n" in shell.out
+            assert shell.status == 3
             await rig.held.sessions.end()
             assert (await asking(rig.socket, ["power"], uid=12345))["code"] == "not_permitted"
 

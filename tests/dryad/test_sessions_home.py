@@ -23,7 +23,7 @@ def base() -> Iterator[Path]:
 
 def test_a_fresh_home_is_empty_and_private(base: Path) -> None:
     made = homes.make(base, "token")
-    assert list(made.home.iterdir()) == []
+    assert [path.name for path in made.home.iterdir()] == [".profile"]  # it finds `board`
     assert list(made.tmp.iterdir()) == []
     for path in (base, made.place, made.home, made.tmp):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700

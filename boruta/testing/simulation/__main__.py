@@ -32,7 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trace", action="store_true", help="prints every step on stdout")
     parser.add_argument("--log", action="store_true", help="prints the programs' own logs")
     parser.add_argument(
-        "--faults", default="1", metavar="RATE|NAME=RATE,...",
+        "--faults",
+        default="1",
+        metavar="RATE|NAME=RATE,...",
         help="all faults RATE times as often as usual (0: none), or only those named",
     )
     return parser
@@ -49,9 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--faults: {error}")
     if min(options.workers, options.days, options.busy, options.hold) <= 0:
         parser.error("--workers, --days, --busy and --hold: more than nothing")
-    plan = Plan(
-        options.workers, options.days * _DAY_S, options.faults, options.busy, options.hold
-    )
+    plan = Plan(options.workers, options.days * _DAY_S, options.faults, options.busy, options.hold)
     if options.seeds is None:
         return _one(run_one(options.seed, plan, print if options.trace else None), plan)
     try:

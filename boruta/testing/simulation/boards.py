@@ -243,6 +243,3 @@ class Board(Machine):
         if self.inside is not None:
             key, self.inside, self.stubborn = self.inside, None, 0
             self.watch("out", self, key)
-
-
-

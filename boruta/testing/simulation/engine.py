@@ -208,9 +208,7 @@ class SimSystem(System):
 
     _sweeps_left = 0
 
-    def _failed(
-        self, kind: str, key: ReqID | WorkerUUID, error: BaseException, *more: Any
-    ) -> None:
+    def _failed(self, kind: str, key: ReqID | WorkerUUID, error: BaseException, *more: Any) -> None:
         dispatcher = self.directory.dispatcher
         assert isinstance(dispatcher, EngineDispatcher)
         dispatcher.defect(f"the actor of {kind} {key} failed: {error!r}", error)

@@ -96,8 +96,11 @@ class Simulation:
         self.logins = 0
         watch = self.invariants
         told = Told(
-            self._accepted, self._refused, self._entered,
-            lambda board, key: watch.doors.shut_out(board, key), watch.closed,
+            self._accepted,
+            self._refused,
+            self._entered,
+            lambda board, key: watch.doors.shut_out(board, key),
+            watch.closed,
         )
         self.users = [
             User(self.network, self.weather, number, self.server, by_address, told)
@@ -157,8 +160,12 @@ class Simulation:
     def _wish(self) -> Visit:
         random = self.world.random
         kinds: list[dict[str, str]] = [
-            {}, {"arch": random.choice(ARCHS)}, {"arch": "armv7l|riscv64"},
-            {"voltage": "2..4"}, {"serial": "57600"}, {"arch": "!=x86_64"},
+            {},
+            {"arch": random.choice(ARCHS)},
+            {"arch": "armv7l|riscv64"},
+            {"voltage": "2..4"},
+            {"serial": "57600"},
+            {"arch": "!=x86_64"},
             {"UUID": f"board-{int(random.random() * len(self.boards)):03}"},
         ]
         hold = random.expovariate(1.0 / self.load.hold_s) + 1.0
@@ -290,7 +297,14 @@ class Simulation:
             ended[word] = ended.get(word, 0) + 1
         ledger = self.invariants.ledger
         return Summary(
-            self.world.seed, self.world.now, self.world.steps, self.world.digest,
-            ledger.accepted, len(ledger.by_key), self.logins, self.server.lives,
-            dict(sorted(self.weather.counts.items())), dict(sorted(ended.items())),
+            self.world.seed,
+            self.world.now,
+            self.world.steps,
+            self.world.digest,
+            ledger.accepted,
+            len(ledger.by_key),
+            self.logins,
+            self.server.lives,
+            dict(sorted(self.weather.counts.items())),
+            dict(sorted(ended.items())),
         )

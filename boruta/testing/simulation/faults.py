@@ -80,16 +80,36 @@ class Faults:
     def usual(cls, rate: float = 1.0) -> Faults:
         """All but `turn_late`, `rate` times as often as a bad week in a bad lab."""
         chances = {
-            "lost": 0.002, "doubled": 0.005, "delayed": 0.005, "reordered": 0.005,
-            "prepare_slow": 0.1, "prepare_fails": 0.05, "prepare_hangs": 0.005,
-            "key_refused": 0.02, "session_alive": 0.05, "no_tunnel": 0.02, "claim_refused": 0.02,
-            "client_killed": 0.05, "client_hung": 0.03, "storms": 0.1,
+            "lost": 0.002,
+            "doubled": 0.005,
+            "delayed": 0.005,
+            "reordered": 0.005,
+            "prepare_slow": 0.1,
+            "prepare_fails": 0.05,
+            "prepare_hangs": 0.005,
+            "key_refused": 0.02,
+            "session_alive": 0.05,
+            "no_tunnel": 0.02,
+            "claim_refused": 0.02,
+            "client_killed": 0.05,
+            "client_hung": 0.03,
+            "storms": 0.1,
         }
         a_day = {
-            "cut": 6.0, "cut_one_way": 4.0, "agent_killed": 4.0, "agent_hung": 3.0,
-            "agent_caps": 0.5, "board_flaps": 0.5, "board_faulty": 0.5, "server_killed": 6.0,
-            "server_lost": 0.5, "store_ill": 4.0, "server_paused": 8.0, "clock_jumps": 3.0,
-            "admin_state": 2.0, "admin_groups": 2.0,
+            "cut": 6.0,
+            "cut_one_way": 4.0,
+            "agent_killed": 4.0,
+            "agent_hung": 3.0,
+            "agent_caps": 0.5,
+            "board_flaps": 0.5,
+            "board_faulty": 0.5,
+            "server_killed": 6.0,
+            "server_lost": 0.5,
+            "store_ill": 4.0,
+            "server_paused": 8.0,
+            "clock_jumps": 3.0,
+            "admin_state": 2.0,
+            "admin_groups": 2.0,
         }
         made = {name: min(1.0, value * rate) for name, value in chances.items()}
         return cls(**made, **{name: value * rate for name, value in a_day.items()})

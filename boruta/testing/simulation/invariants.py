@@ -320,7 +320,3 @@ class Invariants:
                 self.broken(RULE, f"{what} had its holder inside")
         self.queue.rolled_back(server.store, server.dispatcher.utcnow())
         self.promises.rolled_back()
-
-
-
-

@@ -45,10 +45,20 @@ class Mischief:
         """From now on things go wrong."""
         boards, machines = len(self._farm.boards), len(self._farm.boards) + len(self._farm.users)
         many = {
-            "cut": machines, "cut_one_way": machines, "agent_killed": boards,
-            "agent_hung": boards, "agent_caps": boards, "board_flaps": boards,
-            "board_faulty": boards, "server_killed": 1, "server_lost": 1, "store_ill": 1,
-            "server_paused": 1, "clock_jumps": 1, "admin_state": boards, "admin_groups": boards,
+            "cut": machines,
+            "cut_one_way": machines,
+            "agent_killed": boards,
+            "agent_hung": boards,
+            "agent_caps": boards,
+            "board_flaps": boards,
+            "board_faulty": boards,
+            "server_killed": 1,
+            "server_lost": 1,
+            "store_ill": 1,
+            "server_paused": 1,
+            "clock_jumps": 1,
+            "admin_state": boards,
+            "admin_groups": boards,
         }
         for name, rate in self._weather.rates({k: float(v) for k, v in many.items()}).items():
             self._next(name, rate)

@@ -68,8 +68,13 @@ class User(Machine):
     """A client's machine."""
 
     def __init__(
-        self, network: Network, weather: Weather, number: int, server: ServerHost,
-        boards: dict[str, Board], told: Told,
+        self,
+        network: Network,
+        weather: Weather,
+        number: int,
+        server: ServerHost,
+        boards: dict[str, Board],
+        told: Told,
     ) -> None:
         name = f"user-{number}"
         super().__init__(network, name, Caller(name, Role.USER), f"10.0.2.{number % 250 + 1}")
@@ -110,10 +115,14 @@ class User(Machine):
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 req_id = await self.requests.new_request(
-                    wanted.caps, wanted.priority, UserInfo("", wanted.groups),
+                    wanted.caps,
+                    wanted.priority,
+                    UserInfo("", wanted.groups),
                     now + timedelta(seconds=wanted.after_s) if wanted.after_s else None,
                     now + timedelta(seconds=wanted.deadline_s),
-                    job_timeout=wanted.job_timeout_s, token=wanted.token, bound=wanted.bound,
+                    job_timeout=wanted.job_timeout_s,
+                    token=wanted.token,
+                    bound=wanted.bound,
                 )
         except (BorutaError, TimeoutError) as error:
             self.told.refused(error)

@@ -76,7 +76,9 @@ class Promises:
         if board is None or now is None or board.groups == now.groups or board.rev >= now.rev:
             return
         waits = [
-            change.row for transaction in self.server.store.unwritten for change in transaction
+            change.row
+            for transaction in self.server.store.unwritten
+            for change in transaction
             if isinstance(change, Write) and change.row[0] == uuid
         ]
         if len(waits) == 1:  # else this answer may be that to the change before

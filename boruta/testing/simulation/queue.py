@@ -161,8 +161,7 @@ class Queue:
             self._pairs = []
             return
         boards = [
-            (uuid, board, self._kind(board.caps, board.groups))
-            for uuid, board in self.idle.items()
+            (uuid, board, self._kind(board.caps, board.groups)) for uuid, board in self.idle.items()
         ]
         self._pairs, known = [], self._fits
         for req_id, (row, _) in self.waiting.items():

@@ -191,8 +191,14 @@ class SimRouter(Router):
         )
         # A file descriptor that cannot be: nothing is asked of the operating system.
         peer = Peer(
-            serial, serial.to_bytes(5, "big"), wire.host, wire.caller, -serial,
-            (wire.host, 40_000 + serial % 20_000), conversation, now,
+            serial,
+            serial.to_bytes(5, "big"),
+            wire.host,
+            wire.caller,
+            -serial,
+            (wire.host, 40_000 + serial % 20_000),
+            conversation,
+            now,
         )
         self.peers.add(peer)
         self.wires[peer], self._of[wire] = wire, peer
@@ -254,14 +260,19 @@ class SimServer(Server):
         self, front: Front, network: Network, process: Process, promises: Promises
     ) -> None:
         super().__init__(
-            front, bind="tcp://10.0.0.1:7175", public_key="", secret_key="",
-            admit=lambda _: None, insecure=False, software="boruta simulated",
-            board_networks=(), loop=process.loop, clock=process.loop.time,
+            front,
+            bind="tcp://10.0.0.1:7175",
+            public_key="",
+            secret_key="",
+            admit=lambda _: None,
+            insecure=False,
+            software="boruta simulated",
+            board_networks=(),
+            loop=process.loop,
+            clock=process.loop.time,
         )
         self._process = process
-        router = self.router = SimRouter(
-            network, process, self._on_frame, self._on_lost, promises
-        )
+        router = self.router = SimRouter(network, process, self._on_frame, self._on_lost, promises)
         router.look = self.look
         self._router = router
         self._greeter = Greeter(

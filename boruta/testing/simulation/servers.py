@@ -77,7 +77,12 @@ class ServerHost:
     process: Process
 
     def __init__(
-        self, world: World, network: Network, weather: Weather, rules: Rules, watch: Watch,
+        self,
+        world: World,
+        network: Network,
+        weather: Weather,
+        rules: Rules,
+        watch: Watch,
         promises: Promises,
     ) -> None:
         self.world, self.network, self.weather, self.rules = world, network, weather, rules
@@ -126,15 +131,18 @@ class ServerHost:
             self.world.later(1.0, self.start)
             return
         self.lives += 1
-        process = self.process = Process(
-            self.world, f"server.{self.lives}", single=True
-        )
+        process = self.process = Process(self.world, f"server.{self.lives}", single=True)
         self.dispatcher = EngineDispatcher(self.world, process, self.wall, self.weather)
         self.access = SimAccess(self.weather, self._ports, process.loop.time)
         self.store.process = process
         self.system = SimSystem(
-            self.dispatcher, self.store, self.access, self._make_key,
-            self.world.random.random, self.rules, f"life{self.lives}",
+            self.dispatcher,
+            self.store,
+            self.access,
+            self._make_key,
+            self.world.random.random,
+            self.rules,
+            f"life{self.lives}",
         )
         self.front = EngineFront(self.system)
         self.server = SimServer(self.front, self.network, process, self._promises)

@@ -167,7 +167,8 @@ class World:
         heapq.heappush(self._heap, (at, self._count, process, timer))
         if len(self._heap) > self._sweep_at:
             self._heap[:] = [
-                one for one in self._heap
+                one
+                for one in self._heap
                 if not one[3].off and not (one[2] is not None and one[2].dead)
             ]
             heapq.heapify(self._heap)
