@@ -32,7 +32,7 @@ BAUDS: Final = (
 _LIMITS: Final = {  # the least, the most, the unit
     "processes": (16, 1_000_000, 1),
     "files": (64, 1_000_000, 1),
-    "memory": (32, 1 << 24, 1 << 20),
+    "memory": (0, 1 << 24, 1 << 20),
 }
 
 

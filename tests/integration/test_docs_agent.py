@@ -40,8 +40,8 @@ def test_the_full_configuration_has_every_key_at_its_default(tmp_path: Path) -> 
         assert getattr(config, name) == getattr(default, name), name
     assert all(getattr(config, name) for name in told)
     for name in AgentConfig.__dataclass_fields__:
-        table = {"username": "user", "caps": "caps", "board": "board"}.get(name)
-        stands_as = rf"\[{table}\]" if table else f"{name} = "
+        table = {"username": "user", "console": r"# \[console\]"}.get(name, name)
+        stands_as = rf"({name} = |\[{table}\]|{table})"
         assert re.search(f"^{stands_as}", block(PAGE, "full", "toml"), re.MULTILINE), name
 
 
