@@ -31,6 +31,7 @@ BENCHMARKS: Final = {
     "listing": "pages out of a long list, and how long they hold the loop",
     "memory": "bytes of a queued request, and of a large farm",
     "latency": "from new_request to IN PROGRESS, idle and at half load",
+    "agent": "what one agent takes of a small board, beside bare Python",
     "agents": "thousands of agents on one server",
     "wire": "round trips beside raw ZeroMQ",
     "tunnel": "bytes through a tunnel beside direct loopback",

@@ -42,9 +42,7 @@ class Written:
         """Notes what this one writes."""
         apply, run = backend.apply, backend._run
 
-        def noted_apply(
-            batch: Sequence[Entry], first_position: int, leader_epoch: int
-        ) -> None:
+        def noted_apply(batch: Sequence[Entry], first_position: int, leader_epoch: int) -> None:
             self.batches.append([])
             self.entries += len(batch)
             apply(batch, first_position, leader_epoch)

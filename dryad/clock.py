@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Final, Protocol
 
 # The loop's own timers stand still while the machine sleeps: look again at least this often.
 LOOK_AGAIN_S: Final = 5.0
+_STA_UNSYNC: Final = 0x0040  # of adjtimex(2)
+_STA_NANO: Final = 0x2000
 
 
 class Alarm(Protocol):
@@ -80,3 +83,24 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return "unknown"
+
+
+class _Timex(ctypes.Structure):
+    _fields_ = [
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 256),
+    ]
+
+
+def wall_clock_error() -> float | None:
+    """How far the date is off, in seconds, as the kernel was told by NTP; None: nobody told it."""
+    found = _Timex()
+    state = ctypes.CDLL(None).adjtimex(ctypes.byref(found))
+    if state < 0 or found.status & _STA_UNSYNC:
+        return None
+    return float(found.offset * (1e-9 if found.status & _STA_NANO else 1e-6))

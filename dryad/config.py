@@ -16,7 +16,7 @@ from dryad import place
 from dryad.hardware import boards
 from dryad.hardware.port import BadOption
 from dryad.sessions.limits import Limits
-from dryad.tables import kind, meant, read_caps, read_console, read_limits, read_user
+from dryad.tables import kind, meant, read_caps, read_checks, read_console, read_limits, read_user
 from dryad.toml import TomlFile
 
 SESSIONS: Final = ("embedded", "system")
@@ -25,7 +25,7 @@ _SSH: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]*):(\d{1,5})")
 _TEXTS: Final = ("server_key", "key", "ssh_address", "sessions", "hardware", "data")
 _KEYS: Final = (
     *("server", *_TEXTS, "trust_holders", "insecure"),
-    *("caps", "user", "limits", "board", "console"),
+    *("caps", "user", "limits", "board", "console", "checks"),
 )
 # Keys of the original's dryad.conf: what they stand for here; None: read, and of no use to us.
 _OLD: Final[Mapping[str, str | None]] = {
@@ -59,6 +59,7 @@ class AgentConfig:
     username: str = "boruta-user"
     groups: tuple[str, ...] = ()
     console: tuple[str, int] | None = None
+    checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
 
@@ -174,6 +175,9 @@ def _from_file(file: TomlFile, config: AgentConfig) -> AgentConfig:
         elif key == "user":
             name, groups = read_user(file, value, config.username)
             config = replace(config, username=name, groups=groups)
+            continue
+        elif key == "checks":
+            config = replace(config, checks=read_checks(file, value))
             continue
         elif key == "console":
             config = replace(config, console=read_console(file, value))

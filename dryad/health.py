@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from boruta.domain.errors import InfraError
 from boruta.domain.types import Check
+from dryad.clock import wall_clock_error
 from dryad.hardware.port import Hardware
 from dryad.logs import event
+from dryad.programs import Words, output
 from dryad.sessions.port import Sessions
 
 _log = logging.getLogger("dryad.health")
@@ -21,6 +24,8 @@ _log = logging.getLogger("dryad.health")
 DISK_LEAST: Final = 64 << 20  # bytes; a home and the lease file need some
 MEMORY_LEAST: Final = 32 << 20  # bytes; about what the agent takes with its first session
 ANSWER_WITHIN_S: Final = 10.0  # of its own SSH; a small board loads it at the first connection
+OWN_WITHIN_S: Final = 10.0  # for a check of the board's owner
+CLOCK_MOST: Final = 1.0  # seconds that the date may be off, by what the kernel was told
 HARDWARE_WITHIN_S: Final = 15.0
 
 
@@ -39,6 +44,8 @@ class Health:
         hardware: the board.
         ssh_address: where its SSH listens; empty until it does.
         on_fault: called with the reason when a critical fault is found.
+        own: commands of the board's owner, by their names; one that fails is critical.
+        clock: how far the date is off, in seconds; None: nobody knows.
     """
 
     def __init__(
@@ -48,6 +55,9 @@ class Health:
         hardware: Hardware,
         on_fault: Callable[[str], None],
         meminfo: Path = Path("/proc/meminfo"),
+        *,
+        own: Mapping[str, Words] | None = None,
+        clock: Callable[[], float | None] = wall_clock_error,
     ) -> None:
         self.ssh_address = ""
         self._data = data
@@ -55,10 +65,14 @@ class Health:
         self._hardware = hardware
         self._on_fault = on_fault
         self._meminfo = meminfo
+        self._own = dict(own or {})
+        self._clock = clock
 
     async def look(self) -> tuple[Check, ...]:
         """All findings; a critical fault is reported too."""
-        findings = [self._disk(), self._memory(), await self._ssh(), *await self._board()]
+        findings = [self._disk(), self._memory(), self._time(), await self._ssh()]
+        findings += await self._board()
+        findings += [await self._program(name, words) for name, words in self._own.items()]
         for finding in findings:
             check = finding.check
             if not check.ok:
@@ -85,6 +99,21 @@ class Health:
         except (OSError, StopIteration, ValueError, IndexError):
             return _Finding(Check("memory", True, "unknown"))
         return _Finding(Check("memory", free >= MEMORY_LEAST, f"{free >> 20} MiB available"))
+
+    def _time(self) -> _Finding:
+        error_s = self._clock()
+        if error_s is None:
+            # Jobs are timed by clocks of their own, so a wrong date costs nobody his board.
+            return _Finding(Check("clock", True, "not synchronised with another one"))
+        ok = abs(error_s) <= CLOCK_MOST
+        return _Finding(Check("clock", ok, f"{error_s * 1000:+.0f} ms"))
+
+    async def _program(self, name: str, words: Words) -> _Finding:
+        try:
+            said = await output(name, words, OWN_WITHIN_S, os.environ)
+        except InfraError as error:
+            return _Finding(Check(name, False, error.message.removeprefix(f"{name}: ")), True)
+        return _Finding(Check(name, True, said))
 
     async def _ssh(self) -> _Finding:
         host, _, port = self.ssh_address.rpartition(":")

@@ -26,6 +26,7 @@ from dryad.lease import LeaseFile
 from dryad.letting import make_sessions
 from dryad.logs import event
 from dryad.place import kept_uuid, private_dir
+from dryad.programs import Words
 from dryad.sessions.port import Sessions
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class RunningAgent:
         servers: Sequence[Address],
         keys: KeyPair | None,
         insecure: bool = False,
+        checks: Mapping[str, Words] | None = None,
         on_registered: Callable[[Registered], None] | None = None,
     ) -> Self:
         """Sweeps, listens, and connects; it registers by itself, now and after each loss.
@@ -95,6 +97,7 @@ class RunningAgent:
             servers: of one farm.
             keys: the agent's pair.
             insecure: the servers have no keys.
+            checks: of the board's owner, for the healthcheck.
             on_registered: called with each answer of the server.
 
         Raises:
@@ -105,7 +108,7 @@ class RunningAgent:
         def fault(reason: str) -> None:
             agent.report(reason)
 
-        health = Health(data, sessions, hardware, fault)
+        health = Health(data, sessions, hardware, fault, own=checks)
         agent = Agent(
             sessions=sessions,
             hardware=hardware,
@@ -161,6 +164,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
             servers=[Address(url, server_key) for url in config.server],
             keys=keys,
             insecure=config.insecure,
+            checks=config.checks,
         )
         event(
             _log,

@@ -11,10 +11,12 @@ from typing import Final
 from boruta.domain.caps_limits import check_caps_limits, check_worker_caps
 from boruta.domain.errors import BorutaError
 from boruta.domain.types import UUID_CAP, Capabilities
+from dryad.programs import Words, words_of
 from dryad.sessions.limits import Limits
 from dryad.toml import TomlFile
 
 USERNAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+CHECK: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 BAUDS: Final = (
     1200,
     2400,
@@ -129,6 +131,21 @@ def read_console(file: TomlFile, value: object) -> tuple[str, int]:
         allowed = ", ".join(map(str, BAUDS))
         raise file.error("console", "baud", f"{baud!r} (allowed: {allowed})")
     return port, baud
+
+
+def read_checks(file: TomlFile, value: object) -> dict[str, Words]:
+    """Checks of one's own: [checks] NAME = a command."""
+    if not isinstance(value, dict):
+        raise file.error("", "checks", f"want a table, [checks], not {kind(value)}")
+    checks = {}
+    for name, command in value.items():
+        if not CHECK.fullmatch(name):
+            raise file.error("checks", name, f"{name!r} is no name; want {CHECK.pattern}")
+        try:
+            checks[name] = words_of(command)
+        except ValueError as error:
+            raise file.error("checks", name, str(error)) from None
+    return checks
 
 
 def _table(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
-import tempfile
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from boruta.domain.errors import ActionRefused, InfraError, ShuttingDown
 from boruta.domain.types import Check
 from dryad.hardware.port import BadOption
+from dryad.programs import Words, output, words_of
 
 COMMANDS: Final = (
     "power_on",
@@ -26,9 +24,6 @@ COMMANDS: Final = (
 )
 WITHIN_S: Final = 20.0  # of the 60 s that the server waits for all that `ready` runs
 CHECK_WITHIN_S: Final = 10.0  # less than the agent gives all hardware
-_TELLS: Final = 1024  # bytes of a command's output that are looked at, its last ones
-
-Words: TypeAlias = tuple[str, ...]
 
 
 class CommandBoard:
@@ -128,46 +123,7 @@ class CommandBoard:
             return ""
         async with self._turn:
             within_s = min(self._within_s + extra_s, most_s)
-            return await _output(name, words, within_s, {**os.environ, **env})
-
-
-async def _output(name: str, words: Words, within_s: float, env: Mapping[str, str]) -> str:
-    """The last line that the command said.
-
-    Raises:
-        InfraError: it cannot be started, failed, or took too long.
-    """
-    # A file, not a pipe: a daemon that the command leaves behind would hold a pipe open.
-    with tempfile.TemporaryFile() as said:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=said,
-                stderr=asyncio.subprocess.STDOUT,
-                env=env,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise InfraError(f"{name}: {words[0]}: {error.strerror}") from None
-        try:
-            async with asyncio.timeout(within_s):
-                status = await process.wait()
-        except TimeoutError:
-            raise InfraError(f"{name}: not done within {within_s:g} s; killed") from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        said.seek(max(0, said.seek(0, os.SEEK_END) - _TELLS))
-        lines = said.read(_TELLS).decode("utf-8", "replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    last = "".join(sign if sign.isprintable() else "?" for sign in last)[:200]
-    if status:
-        why = f"status {status}" if status > 0 else f"signal {-status}"
-        raise InfraError(f"{name}: {why}" + (f": {last}" if last else ""))
-    return last
+            return await output(name, words, within_s, {**os.environ, **env})
 
 
 def read_options(options: Mapping[str, object]) -> tuple[dict[str, Words], float]:
@@ -186,15 +142,8 @@ def read_options(options: Mapping[str, object]) -> tuple[dict[str, Words], float
         elif key not in COMMANDS:
             raise BadOption(key, f"unknown (allowed: within, {', '.join(COMMANDS)})")
         else:
-            commands[key] = _words(key, value)
+            try:
+                commands[key] = words_of(value)
+            except ValueError as error:
+                raise BadOption(key, str(error)) from None
     return commands, within_s
-
-
-def _words(key: str, value: object) -> Words:
-    if isinstance(value, str) and value.strip() and "\0" not in value:
-        return ("/bin/sh", "-c", value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        words = tuple(value)
-        if words and all(isinstance(word, str) and "\0" not in word for word in words) and words[0]:
-            return words
-    raise BadOption(key, "want a line for the shell, or a list of a program and its arguments")

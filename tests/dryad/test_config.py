@@ -60,6 +60,11 @@ groups = ["dialout"]
 [limits]
 processes = 200
 memory = 300
+[console]
+port = "/dev/ttyS1"
+[checks]
+fan = "fan-ok"
+card = ["/usr/bin/card", "-q"]
 """,
     )
     assert config == AgentConfig(
@@ -82,6 +87,8 @@ memory = 300
         username="holder",
         groups=("dialout",),
         limits=Limits(processes=200, memory=300 << 20),
+        console=("/dev/ttyS1", 115200),
+        checks={"fan": ("/bin/sh", "-c", "fan-ok"), "card": ("/usr/bin/card", "-q")},
     )
 
 
@@ -133,6 +140,11 @@ something_else = 1
         ("[user]\nnam = 5", 2, ["[user] nam", "did you mean name?"]),
         ('[user]\ngroups = "x"', 2, ["[user] groups", "list"]),
         ('[user]\ngroups = ["a,b"]', 2, ["[user] groups", "'a,b'"]),
+        ("checks = 5", 1, ["checks", "[checks]"]),
+        ('[checks]\nAb = "true"', 2, ["[checks] Ab", "no name"]),
+        ("[checks]\nfan = 5", 2, ["[checks] fan", "a line for the shell"]),
+        ("[console]\nport = 5", 2, ["[console] port", "whole path"]),
+        ('[console]\nport = "/dev/x"\nbaud = 5', 3, ["[console] baud", "115200"]),
         ("limits = 5", 1, ["limits", "[limits]", "a number"]),
         ("[limits]\nfiles = 3", 2, ["[limits] files", "from 64 to"]),
         ("[limits]\nprocesses = true", 2, ["[limits] processes", "want a number"]),

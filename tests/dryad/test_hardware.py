@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from boruta.domain.errors import ShuttingDown
 from boruta.domain.types import Check
+from dryad.clock import wall_clock_error
 from dryad.hardware.port import Hardware, NoHardware
 from dryad.hardware.simulated import OFF, YELLOW, SimulatedHardware
 from dryad.health import Health
@@ -67,15 +69,27 @@ def test_a_plain_host_has_nothing_to_switch() -> None:
 class Host:
     """A machine with an SSH of its own."""
 
-    def __init__(self, tmp_path: Path, hardware: Hardware | None = None) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        hardware: Hardware | None = None,
+        own: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self.meminfo = tmp_path / "meminfo"
         self.meminfo.write_text("MemTotal: 1000000 kB\nMemAvailable: 500000 kB\n")
         self.sessions = FakeSessions()
         self.faults: list[str] = []
         self.banner = b"SSH-2.0-test\r\n"
         self.health = Health(
-            tmp_path, self.sessions, hardware or NoHardware(), self.faults.append, self.meminfo
+            tmp_path,
+            self.sessions,
+            hardware or NoHardware(),
+            self.faults.append,
+            self.meminfo,
+            own=own,
+            clock=lambda: self.clock_error,
         )
+        self.clock_error: float | None = 0.002
 
     async def look(self) -> dict[str, Check]:
         async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,9 +106,47 @@ class Host:
 def test_a_healthy_board_passes_all_checks(tmp_path: Path) -> None:
     host = Host(tmp_path, SimulatedHardware())
     found = asyncio.run(host.look())
-    assert list(found) == ["disk", "memory", "ssh", "hardware"]
+    assert list(found) == ["disk", "memory", "clock", "ssh", "hardware"]
     assert all(check.ok for check in found.values())
     assert host.faults == []
+
+
+@pytest.mark.parametrize(
+    ("error", "ok", "detail"),
+    [
+        (None, True, "not synchronised with another one"),
+        (-0.25, True, "-250 ms"),
+        (1.5, False, "+1500 ms"),
+    ],
+)
+def test_a_wrong_date_is_told_and_no_reason_to_fail(
+    tmp_path: Path, error: float | None, ok: bool, detail: str
+) -> None:
+    host = Host(tmp_path)
+    host.clock_error = error
+    assert asyncio.run(host.look())["clock"] == Check("clock", ok, detail)
+    assert host.faults == []
+
+
+def test_the_kernel_says_how_far_the_date_is_off() -> None:
+    error = wall_clock_error()
+    assert error is None or abs(error) < 3600
+
+
+def test_a_check_of_ones_own_is_run_and_its_fault_is_reported(tmp_path: Path) -> None:
+    own = {
+        "card": ("/bin/sh", "-c", "echo 12 GB free"),
+        "relay": ("/bin/sh", "-c", "echo click; echo stuck; exit 3"),
+        "gone": ("/no/such/program",),
+    }
+    host = Host(tmp_path, own=own)
+    found = asyncio.run(host.look())
+    assert found["card"] == Check("card", True, "12 GB free")
+    assert found["relay"] == Check("relay", False, "status 3: stuck")
+    assert not found["gone"].ok
+    assert host.faults == [
+        "relay: status 3: stuck; gone: /no/such/program: No such file or directory"
+    ]
 
 
 def test_little_memory_is_told_and_no_reason_to_fail(tmp_path: Path) -> None:
