@@ -19,6 +19,7 @@ from boruta.domain.errors import BadConfig, BorutaError
 from boruta.streams import open_closed
 from boruta.version import VERSION
 from dryad import logs, place
+from dryad.cli_setup import add_verbs
 from dryad.config import (
     SESSIONS,
     AgentConfig,
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument(
         "--exit-with-stdin", action="store_true", help="end when standard input does"
     )
+    add_verbs(_verb, verbs)
     return parser
 
 

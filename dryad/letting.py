@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dryad.board.console import Console
-from dryad.board.service import BoardService
+from dryad.board.service import BoardService, socket_path
 from dryad.board.sessions import BoardSessions, environment, put_tools
 from dryad.config import AgentConfig
 from dryad.hardware.port import Hardware
@@ -62,7 +62,8 @@ def embedded_sessions(
     """
     from dryad.sessions.embedded import EmbeddedSessions
 
-    service = BoardService(data / "board.sock", hardware, _console(console, data, hardware))
+    path = socket_path("embedded", data, username)
+    service = BoardService(path, hardware, _console(console, data, hardware))
     put_tools(tools)
     sessions = EmbeddedSessions(
         address=address, data=data, username=username, hardware_env=environment(service, tools)
@@ -86,14 +87,12 @@ def system_sessions(
         groups: the account's supplementary ones.
         limits: what a holder may take.
     """
-    from dryad.sessions.place import RUN
     from dryad.sessions.system import SystemSessions
 
     # Not below /run, where Debian lets nothing be executed, nor in what is the agent's alone.
     tools = data.with_name(data.name + "-tools")
-    service = BoardService(
-        RUN / username / "board.sock", hardware, _console(console, data, hardware)
-    )
+    path = socket_path("system", data, username)
+    service = BoardService(path, hardware, _console(console, data, hardware))
     put_tools(tools)
     sessions = SystemSessions(
         address=address,

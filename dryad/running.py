@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Self
 from boruta.domain.commands import Registered
 from boruta.domain.errors import BadConfig, Busy
 from boruta.domain.types import UUID_CAP, Capabilities
+from boruta.supervised import Supervisor
 from dryad.agent import Agent
+from dryad.board.sessions import BoardSessions
 from dryad.clock import BootClock
 from dryad.config import AgentConfig
 from dryad.connection import Connection
@@ -132,6 +134,8 @@ class RunningAgent:
             insecure=insecure,
             on_registered=on_registered,
         )
+        if isinstance(sessions, BoardSessions):
+            sessions.service.status = lambda: _status(agent, connection, full, address)
         connection.open()
         return cls(agent, connection, full, address)
 
@@ -140,6 +144,21 @@ class RunningAgent:
         with contextlib.suppress(OSError):
             await self.agent.close()
         await self.connection.close()
+
+
+def _status(
+    agent: Agent, connection: Connection, caps: Capabilities, address: str
+) -> dict[str, object]:
+    job = agent.job
+    return {
+        "worker": caps[UUID_CAP],
+        "pid": os.getpid(),
+        "registered": connection.registered,
+        "ssh_address": address,
+        "epoch": f"{agent.epoch.server}.{agent.epoch.board}",
+        "request": None if job is None else job.id,
+        "left_s": None if job is None else round(job.remaining_s, 1),
+    }
 
 
 async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
@@ -174,9 +193,14 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
             ssh=running.ssh_address,
             server=",".join(config.server),
         )
+        supervisor = Supervisor(os.environ)
+        supervisor.tell(READY="1", STATUS=f"board {running.caps[UUID_CAP]}")
+        supervisor.watch(asyncio.get_running_loop())
         try:
             await stop.wait()
         finally:
+            supervisor.tell(STOPPING="1")
+            supervisor.close()
             await running.close()
         event(_log, logging.INFO, "stopped")
     finally:

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
                 sys.stdout.write(answer["out"])
                 return 0
             typing = answer["stream"] == "console"
-            return _stream(connection, rest, typing, opened=words[0] == "console")
+            return _stream(connection, rest, typing, opened="attached" in answer)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

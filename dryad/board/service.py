@@ -15,7 +15,7 @@ import os
 import socket
 import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,12 +35,19 @@ from dryad.logs import event
 
 _log = logging.getLogger("dryad.board")
 
+NAME: Final = "board.sock"
+RUN: Final = Path("/run/dryad")  # root's own; sshd reads no key below a directory of others
 LONGEST_PATH: Final = 100  # bytes; a Unix address has 107
 LONGEST_LINE: Final = 1 << 16
 ASKS_WITHIN_S: Final = 10.0
 CONNECTIONS: Final = 64
 _CHUNK: Final = 4096
 _CREDENTIALS: Final = struct.Struct("3i")
+
+
+def socket_path(sessions: str, data: Path, username: str) -> Path:
+    """Where an agent with this config listens: root's own place, or its directory."""
+    return RUN / username / NAME if sessions == "system" else data / NAME
 
 
 class BoardService:
@@ -50,14 +57,18 @@ class BoardService:
         path: of the socket; one that is too long is replaced by a place of its own.
         hardware: the board's.
         console: its target's serial line, if it has one.
+
+    Attributes:
+        status: what the agent tells root, and its own user, of itself.
     """
 
     def __init__(self, path: Path, hardware: Hardware, console: Console | None) -> None:
-        self._own_place: Path | None = None
+        self._link: Path | None = None
         if len(os.fsencode(path)) > LONGEST_PATH:
-            self._own_place = Path(tempfile.mkdtemp(prefix="boruta-board-"))
-            path = self._own_place / "board.sock"
+            self._link = path
+            path = Path(tempfile.mkdtemp(prefix="boruta-board-")) / NAME
         self.path = path
+        self.status: Callable[[], Mapping[str, object]] = dict
         self._hardware = hardware
         self._console = console
         self._server: asyncio.Server | None = None
@@ -77,6 +88,9 @@ class BoardService:
                 self._talk, self.path, limit=LONGEST_LINE
             )
             self.path.chmod(0o666)  # anybody may knock; the kernel says who it is
+            if self._link is not None:
+                self._link.unlink(missing_ok=True)
+                self._link.symlink_to(self.path)
         except OSError as error:
             raise InfraError(f"{self.path}: {error.strerror or error}") from error
 
@@ -89,9 +103,10 @@ class BoardService:
             await self._server.wait_closed()
             self._server = None
             self.path.unlink(missing_ok=True)
-        if self._own_place is not None:
+        if self._link is not None:
             with contextlib.suppress(OSError):
-                self._own_place.rmdir()
+                self._link.unlink()
+                self.path.parent.rmdir()
 
     def open(self, uid: int) -> None:
         """Programs of `uid` may use the board from now on."""
@@ -152,6 +167,9 @@ class BoardService:
         if words == ["help"]:
             _write(writer, {"out": orders.usage()})
             return
+        if words == ["status"] and uid in (0, os.geteuid()):
+            _write(writer, {"status": self.status()})
+            return
         admin = uid == 0
         if not admin and uid != self._holder:
             raise NotPermitted(
@@ -198,7 +216,7 @@ class BoardService:
         watching = _Watching(writer)
         console.attach(watching, write=write)
         try:
-            _write(writer, {"stream": "console" if write else "text"})
+            _write(writer, {"stream": "console" if write else "text", "attached": True})
             if "--log" in words:
                 writer.write(console.log())
             watching.begin()

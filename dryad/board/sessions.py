@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import InfraError
-from dryad.board import client
+from dryad.board import client, stm_compat
 from dryad.board.service import BoardService
 from dryad.sessions.home import PATH, TOOLS
 from dryad.sessions.port import Sessions
 
+MARK: Final = "# Written by dryad; it may replace or remove this file."
 PYTHONS: Final = ("/usr/bin/python3", "/usr/local/bin/python3")  # that any account may run
 
 
@@ -30,7 +31,7 @@ class BoardSessions:
         self, sessions: Sessions, service: BoardService, holder: Callable[[], int]
     ) -> None:
         self._sessions = sessions
-        self._service = service
+        self.service = service
         self._holder = holder
         self.username = sessions.username
 
@@ -41,7 +42,7 @@ class BoardSessions:
             InfraError: the socket cannot be made.
         """
         address = await self._sessions.start()
-        await self._service.start()
+        await self.service.start()
         return address
 
     @property
@@ -57,21 +58,21 @@ class BoardSessions:
     async def let_in(self, epoch: int, key: str, on_login: Callable[[], None]) -> None:
         """See `Sessions`."""
         await self.end()
-        self._service.open(self._holder())
+        self.service.open(self._holder())
         try:
             await self._sessions.let_in(epoch, key, on_login)
         except BaseException:
-            await self._service.close()
+            await self.service.close()
             raise
 
     async def end(self) -> None:
         """See `Sessions`."""
-        await self._service.close()
+        await self.service.close()
         await self._sessions.end()
 
     async def stop(self) -> None:
         """See `Sessions`."""
-        await self._service.stop()
+        await self.service.stop()
         await self._sessions.stop()
 
 
@@ -84,20 +85,43 @@ def environment(service: BoardService, tools: Path) -> Mapping[str, str]:
     }
 
 
-def put_tools(tools: Path) -> None:
+def put_tools(tools: Path, *, stm: bool = False) -> None:
     """Puts the `board` command in a directory that holders' shells look in; blocks.
 
+    Args:
+        tools: the directory.
+        stm: the original's command too.
+
     Raises:
-        InfraError: it cannot be written.
+        InfraError: it cannot be written, or is somebody else's.
     """
     python = next((path for path in PYTHONS if os.access(path, os.X_OK)), sys.executable)
-    source = Path(client.__file__).read_text(encoding="utf-8")
-    command = tools / "board"
+    modules = {"board": client, "stm": stm_compat} if stm else {"board": client}
+    for name, module in modules.items():
+        command = tools / name
+        if command.exists() and not _is_ours(command):
+            raise InfraError(f"{command}: this is another program")
+        source = Path(module.__file__ or "").read_text(encoding="utf-8")
+        try:
+            tools.mkdir(mode=0o755, parents=True, exist_ok=True)
+            draft = command.with_name(f".{name}.new")
+            draft.write_text(f"#!{python} -I\n{MARK}\n{source}", encoding="utf-8")
+            draft.chmod(0o755)
+            draft.replace(command)
+        except OSError as error:
+            raise InfraError(f"{command}: {error.strerror or error}") from error
+
+
+def remove_tools(tools: Path) -> list[Path]:
+    """Removes what `put_tools` put there, and tells what it was."""
+    found = [tools / name for name in ("board", "stm") if _is_ours(tools / name)]
+    for command in found:
+        command.unlink()
+    return found
+
+
+def _is_ours(command: Path) -> bool:
     try:
-        tools.mkdir(mode=0o755, parents=True, exist_ok=True)
-        draft = command.with_name(".board.new")
-        draft.write_text(f"#!{python} -I\n{source}", encoding="utf-8")
-        draft.chmod(0o755)
-        draft.replace(command)
-    except OSError as error:
-        raise InfraError(f"{command}: {error.strerror or error}") from error
+        return MARK in command.read_text(encoding="utf-8", errors="replace")[:200]
+    except OSError:
+        return False

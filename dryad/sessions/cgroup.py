@@ -123,7 +123,7 @@ def find(name: str, mounts: Path = MOUNTS, own: Path = OWN) -> Groups:
     of it, since a group with processes cannot give limits to those below. At the top of the tree
     (no systemd), and where nothing is delegated, it is a group beside the agent.
     """
-    mount = _mount(mounts)
+    mount = mount_of(mounts)
     mine = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), None)
     if mount is None or mine is None:
         return Groups(None)
@@ -145,7 +145,7 @@ def find(name: str, mounts: Path = MOUNTS, own: Path = OWN) -> Groups:
         return Groups(None)
 
 
-def _mount(mounts: Path) -> Path | None:
+def mount_of(mounts: Path) -> Path | None:
     for line in mounts.read_text().splitlines():
         left, _, right = line.partition(" - ")
         if right.startswith("cgroup2 "):

@@ -18,7 +18,6 @@ from dryad.sessions.home import PROFILE, remove_tree
 from dryad.sessions.limits import Limits
 
 SKELETON: Final = Path("/etc/skel")
-RUN: Final = Path("/run/dryad")  # root's own; sshd reads no key below a directory of others
 # It ends the holder's programs if the agent dies. The agent's own end of the pipe is its life.
 _WARDEN: Final = (
     'trap "" INT TERM HUP; read -r word; [ "$word" = over ] && exit 0; rm -f "$1"; '

@@ -25,7 +25,7 @@ from dryad.sessions import account as accounts
 from dryad.sessions import cgroup, keys, sshd, traces
 from dryad.sessions.limits import Limits
 from dryad.sessions.listening import listen, name_of
-from dryad.sessions.place import RUN, Place
+from dryad.sessions.place import Place
 
 _log = logging.getLogger("dryad.sessions")
 
@@ -75,7 +75,7 @@ class SystemSessions:
         groups: Sequence[str] = (),
         limits: Limits | None = None,
         hardware_env: Mapping[str, str] | None = None,
-        run: Path = RUN,
+        run: Path = Path("/run/dryad"),
         shared: Sequence[str] = traces.SHARED,
     ) -> None:
         self.username = username

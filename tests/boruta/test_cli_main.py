@@ -19,7 +19,7 @@ VERBS_OF_A_WORKER = ("show", "enable", "maintenance", "groups", "check", "deregi
 PROMISED = (
     "demo server key run shell request requests show wait acquire update prolong close release "
     "cancel ssh ssh-config exec put get forward workers worker watch who stats plan version "
-    "backup restore check-store history"
+    "backup restore check-store history power mux current console led text"
 )
 
 

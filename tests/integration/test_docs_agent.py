@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import configparser
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from dryad.cli import _parser
 from dryad.config import AgentConfig, check_complete, load
 from tests.integration.doc_blocks import ROOT, block, shell
 from tests.integration.lab import Lab
@@ -85,13 +86,20 @@ def test_boards_simulated_as_the_page_does_it(farm: Lab) -> None:
     assert address.startswith("127.0.0.1:")
 
 
-def test_the_unit_starts_the_agent_and_outlives_a_holder_s_memory() -> None:
-    unit = configparser.RawConfigParser()
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    (text,) = re.findall(r"<!-- unit -->\n```ini\n(.*?)```", (ROOT / PAGE).read_text(), re.DOTALL)
-    unit.read_string(text)
-    service = unit["Service"]
-    program, *words = service["ExecStart"].split()
-    assert Path(program).name == "dryad"
-    assert _parser().parse_args(words).verb == "run"
-    assert (service["OOMPolicy"], service["KillMode"]) == ("continue", "mixed")
+def test_an_agent_is_set_up_as_the_page_does_it(tmp_path: Path) -> None:
+    statuses = []
+    for line in block(PAGE, "check").splitlines():
+        program, *words = line.split()
+        assert program == "dryad"
+        done = subprocess.run(
+            [sys.executable, "-m", "dryad", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert "Traceback" not in done.stderr
+        statuses.append(done.returncode)
+    assert statuses[0] == 0
+    assert statuses[1] == 1  # no server yet
+    assert statuses[2] == 3
