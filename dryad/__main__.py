@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dryad.cli import main
+from dryad.entry import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import logging
 import os
@@ -13,7 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from boruta.domain.errors import BadConfig, BorutaError
 from boruta.streams import open_closed
@@ -27,7 +26,11 @@ from dryad.config import (
     check_trust,
     load,
 )
+from dryad.lean import allow_openssl
 from dryad.tables import read_cap
+
+if TYPE_CHECKING:
+    import asyncio
 
 _FLAGS: Final = (
     "server",
@@ -155,6 +158,10 @@ def _run(args: argparse.Namespace) -> int:
     config = load(args.config, os.environ, {**flags, "caps": _caps(args) or None})
     check_complete(config)
     check_trust(config, os.environ)
+    if config.sessions != "system":
+        allow_openssl()
+    import asyncio
+
     asyncio.run(_run_agent(config))
     return 0
 
@@ -174,6 +181,9 @@ def _simulate(args: argparse.Namespace) -> int:
         raise BadConfig("-c UUID=...: one UUID is for one board; leave it out or use -n 1")
     data = (args.data or place.server_data(os.environ)).expanduser().absolute()
     order = Order(args.n, data, caps, tuple(args.group), args.ssh_host, args.stm)
+    allow_openssl()
+    import asyncio
+
     asyncio.run(_run_simulation(order, args.exit_with_stdin))
     return 0
 
@@ -189,6 +199,8 @@ async def _run_simulation(order: Any, exit_with_stdin: bool) -> None:
 
 
 def _stop_by_signal() -> asyncio.Event:
+    import asyncio
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from boruta.domain.commands import Registered
 from boruta.domain.errors import BadConfig, Busy
@@ -24,6 +24,7 @@ from dryad.hardware import boards
 from dryad.hardware.port import Hardware
 from dryad.health import Health
 from dryad.keys import load_pair, read_server_key
+from dryad.lean import give_back_memory
 from dryad.lease import LeaseFile
 from dryad.letting import make_sessions
 from dryad.logs import event
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from transport.client import Address, KeyPair
 
 _log = logging.getLogger("dryad")
+
+
+SETTLED_S: Final = 1.0  # after this an agent does, most of the time, nothing
 
 
 class DirectoryLock:
@@ -196,6 +200,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
         supervisor = Supervisor(os.environ)
         supervisor.tell(READY="1", STATUS=f"board {running.caps[UUID_CAP]}")
         supervisor.watch(asyncio.get_running_loop())
+        asyncio.get_running_loop().call_later(SETTLED_S, give_back_memory)
         try:
             await stop.wait()
         finally:

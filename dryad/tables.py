@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -161,7 +160,9 @@ def _table(
 
 def meant(key: str, allowed: Sequence[str]) -> str:
     """What was meant by an unknown key, and what is allowed."""
-    close = difflib.get_close_matches(key, allowed, 1)
+    from difflib import get_close_matches
+
+    close = get_close_matches(key, allowed, 1)
     return (f"; did you mean {close[0]}?" if close else "") + f" (allowed: {', '.join(allowed)})"
 
 

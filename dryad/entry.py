@@ -1,0 +1,17 @@
+"""Where the `dryad` command begins: before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from dryad.lean import leave_out_openssl
+
+
+def main() -> int:
+    """Runs the command; the exit status."""
+    if os.geteuid() == 0 and "asyncio" not in sys.modules:
+        leave_out_openssl()  # holders of root's agents are let in by OpenSSH itself
+    from dryad.cli import main as command
+
+    return command()
