@@ -209,6 +209,8 @@ def _stop_by_signal() -> asyncio.Event:
 
 
 def _stop_with_stdin(stop: asyncio.Event) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
 
     def read() -> None:
