@@ -47,16 +47,15 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from dryad.preflight import look
+    from dryad.preflight import look_at
 
-    found = look(load(args.config, os.environ, {"data": args.data}), os.environ)
+    found = look_at(args.config, os.environ, {"data": args.data})
     if args.output == "json":
         print(json.dumps([asdict(one) for one in found], indent=2))
     else:
         for one in found:
-            print(f"{one.state:4}  {one.name:12} {one.detail}")
-            if one.hint and one.state != "ok":
-                print(f"{'':19}{one.hint}")
+            hint = f" -> {one.hint}" if one.hint else ""
+            print(f"{one.state:4}  {one.name:12} {one.detail}{hint}")
     return 1 if any(one.state == "FAIL" for one in found) else 0
 
 

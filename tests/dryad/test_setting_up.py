@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from boruta.domain.errors import ActionRefused, BadConfig, InfraError
-from dryad import cli, initial, preflight, service
+from dryad import cli, initial, preflight_sessions, service
 from dryad.board import sessions as tools
 from dryad.board import stm_compat
 from dryad.board.service import BoardService
 from dryad.config import load
+from dryad.findings import Finding
 from dryad.hardware.simulated import SimulatedHardware
-from dryad.preflight import Finding, look
+from dryad.preflight import look
 from dryad.running import DirectoryLock
 
 pytestmark = pytest.mark.integration
@@ -98,7 +99,7 @@ def test_a_missing_key_and_a_missing_tool_are_told(
     found = findings(path)
     assert found["own key"].state == "FAIL"
     assert "chmod 600" in found["own key"].hint
-    monkeypatch.setattr(preflight, "TOOLS", str(tmp_path))
+    monkeypatch.setattr(preflight_sessions, "TOOLS", str(tmp_path))
     path = config(tmp_path, server, sessions="system")
     assert findings(path)["useradd"].hint == "apt install passwd"
 
