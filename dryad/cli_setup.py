@@ -67,7 +67,9 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
     else:
         for key, value in found.items():
-            print(f"{key.replace('_', ' '):12} {'-' if value is None else value}")
+            said = "-" if value is None else str(value)
+            said = "".join(sign if sign.isprintable() else "?" for sign in said)  # a server's words
+            print(f"{key.replace('_', ' '):12} {said}")
     return 0 if found["running"] else NOT_RUNNING
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dryad.config import AgentConfig
 
 WITHIN_S: Final = 5.0
+_MOST: Final = 1 << 16  # characters of an answer
 LOCKS: Final = Path("/proc/locks")
 
 
@@ -70,9 +71,9 @@ def read(config: AgentConfig) -> dict[str, Any]:
             connection.connect(path)
             connection.sendall(b'{"words": ["status"]}\n')
             with connection.makefile() as answer:
-                found = json.loads(answer.readline())
-    except (OSError, ValueError) as error:
+                found = json.loads(answer.readline(_MOST))
+                if "error" not in found:
+                    return {"running": True, **found["status"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unreachable(f"the agent runs and does not answer on {path}: {error}") from None
-    if "error" in found:
-        raise Unreachable(f"the agent does not tell this user: {found['error']}")
-    return {"running": True, **found["status"]}
+    raise NotPermitted(f"the agent does not tell this user: {found['error']}")
