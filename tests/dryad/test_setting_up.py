@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from boruta.domain.errors import ActionRefused, BadConfig, InfraError
-from dryad import cli, initial, preflight_sessions, service
+from dryad import cli, detect, initial, preflight_sessions, service
 from dryad.board import sessions as tools
 from dryad.board import stm_compat
 from dryad.board.service import BoardService
@@ -199,17 +199,17 @@ def test_capabilities_are_found_where_the_kernel_tells_them(tmp_path: Path) -> N
     file("sys/block/mmcblk0/size", "31116288\n")
     file("sys/block/mmcblk0/device/cid", "0353445343313647\n")
     file("sys/block/loop0/size", "100000\n")
-    caps = initial.found(tmp_path / "sys", tmp_path / "proc")
+    caps = detect.found(tmp_path / "sys", tmp_path / "proc")
     assert caps["ram"] == "500"
     assert caps["cpu"] == "ARMv7 rev 5"
     assert caps["model"] == "FriendlyARM NanoPi NEO"
     assert caps["serial"] == "02c00081"
-    assert caps["usb"] == "0403:6001:A9  1"
+    assert caps["usb"] == "0403:6001:A9 1"
     assert caps["disk"] == "mmcblk0:15193MiB:0353445343313647"
 
 
 def test_a_machine_that_tells_nothing_has_little(tmp_path: Path) -> None:
-    assert set(initial.found(tmp_path, tmp_path)) == {"arch", "cores"}
+    assert set(detect.found(tmp_path, tmp_path)) == {"arch", "cores"}
 
 
 # --- install
