@@ -34,7 +34,12 @@ def add_verbs(verb: Any, verbs: Any) -> None:
     install.add_argument(
         "--stm-compat", action="store_true", help="also /usr/local/bin/stm, as the original's"
     )
-    verb(verbs, "uninstall", _uninstall, "error", "undo install; the holders' account goes too")
+    uninstall = verb(
+        verbs, "uninstall", _uninstall, "error", "undo install; the holders' account goes too"
+    )
+    uninstall.add_argument(
+        "--config", type=Path, metavar="FILE", help="if it is not the one that the service has"
+    )
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -85,13 +90,13 @@ def _install(args: argparse.Namespace) -> int:
     from dryad.service import install
 
     for line in install(args.config, stm_compat=args.stm_compat):
-        print(line)
+        print(line, flush=True)
     return 0
 
 
 def _uninstall(args: argparse.Namespace) -> int:
     from dryad.service import uninstall
 
-    for line in uninstall():
-        print(line)
+    for line in uninstall(args.config):
+        print(line, flush=True)
     return 0

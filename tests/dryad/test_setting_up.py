@@ -29,6 +29,7 @@ from dryad.running import DirectoryLock
 
 pytestmark = pytest.mark.integration
 KEY = "a" * 40
+NOBODY = "boruta-no-such-one"
 
 
 @pytest.fixture
@@ -219,6 +220,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(service, "UNIT_FILE", tmp_path / "systemd" / "dryad.service")
     monkeypatch.setattr(service, "TOOLS", tmp_path / "bin")
     monkeypatch.setattr(service, "BOOTED", tmp_path / "nothing")
+    monkeypatch.setattr(service, "PACKAGED", ())
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return tmp_path
 
@@ -227,6 +229,7 @@ def test_install_checks_and_writes_and_uninstall_removes(
     elsewhere: Path, server: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = config(elsewhere, server)
+    path.write_text(path.read_text() + f'[user]\nname = "{NOBODY}"\n')
     assert cli.main(["install", "--config", str(path), "--stm-compat"]) == 0
     said = capsys.readouterr().out
     assert "systemd does not run here" in said
@@ -239,7 +242,7 @@ def test_install_checks_and_writes_and_uninstall_removes(
     assert not (elsewhere / "systemd" / "dryad.service").exists()
     assert list((elsewhere / "bin").iterdir()) == []
     assert path.exists()
-    assert cli.main(["uninstall"]) == 0
+    assert cli.main(["uninstall", "--config", str(path)]) == 0
 
 
 def test_install_refuses_what_would_not_run(elsewhere: Path, server: int) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
+import socket
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +71,45 @@ def test_an_agent_tells_how_it_is_from_its_start_to_its_end(tmp_path: Path) -> N
         assert await asked(config) == (3, {"running": False})  # what it left behind says nothing
 
     asyncio.run(story())
+
+
+def test_systemd_hears_that_it_is_ready_that_it_lives_and_that_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as above:
+        above.bind(str(tmp_path / "n"))
+        above.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+        monkeypatch.setenv("WATCHDOG_USEC", "100000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+
+        async def heard(word: bytes) -> None:
+            while word not in (await asyncio.to_thread(above.recv, 999)).split(b"\n"):
+                pass
+
+        async def story() -> None:
+            config = write_config(tmp_path, "tcp://127.0.0.1:1")
+            config.write_text(
+                "\n".join(x for x in config.read_text().splitlines() if "key" not in x).replace(
+                    "[caps]", "insecure = true\n[caps]"
+                )
+            )
+            child = await run(config)
+            try:
+                await heard(b"READY=1")  # with its server away: a machine comes up without it
+                for _ in range(3):
+                    await heard(b"WATCHDOG=1")
+                child.send_signal(signal.SIGSTOP)
+                while select.select([above], [], [], 0.5)[0]:
+                    above.recv(999)  # what was sent before; then nothing, and systemd would act
+                child.send_signal(signal.SIGCONT)
+                await heard(b"WATCHDOG=1")
+                child.send_signal(signal.SIGTERM)
+                await heard(b"STOPPING=1")
+            finally:
+                assert await end(child) == 0
+
+        asyncio.run(story())
 
 
 def test_a_data_directory_of_a_very_long_name_is_no_hindrance(tmp_path: Path) -> None:
