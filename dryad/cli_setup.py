@@ -34,7 +34,12 @@ def add_verbs(verb: Any, verbs: Any) -> None:
     install.add_argument(
         "--stm-compat", action="store_true", help="also /usr/local/bin/stm, as the original's"
     )
-    verb(verbs, "uninstall", _uninstall, "error", "undo install; the holders' account goes too")
+    uninstall = verb(
+        verbs, "uninstall", _uninstall, "error", "undo install; the holders' account goes too"
+    )
+    uninstall.add_argument(
+        "--config", type=Path, metavar="FILE", help="if it is not the one that the service has"
+    )
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -47,16 +52,15 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from dryad.preflight import look
+    from dryad.preflight import look_at
 
-    found = look(load(args.config, os.environ, {"data": args.data}), os.environ)
+    found = look_at(args.config, os.environ, {"data": args.data})
     if args.output == "json":
         print(json.dumps([asdict(one) for one in found], indent=2))
     else:
         for one in found:
-            print(f"{one.state:4}  {one.name:12} {one.detail}")
-            if one.hint and one.state != "ok":
-                print(f"{'':19}{one.hint}")
+            hint = f" -> {one.hint}" if one.hint else ""
+            print(f"{one.state:4}  {one.name:12} {one.detail}{hint}")
     return 1 if any(one.state == "FAIL" for one in found) else 0
 
 
@@ -68,7 +72,9 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
     else:
         for key, value in found.items():
-            print(f"{key.replace('_', ' '):12} {'-' if value is None else value}")
+            said = "-" if value is None else str(value)
+            said = "".join(sign if sign.isprintable() else "?" for sign in said)  # a server's words
+            print(f"{key.replace('_', ' '):12} {said}")
     return 0 if found["running"] else NOT_RUNNING
 
 
@@ -84,13 +90,13 @@ def _install(args: argparse.Namespace) -> int:
     from dryad.service import install
 
     for line in install(args.config, stm_compat=args.stm_compat):
-        print(line)
+        print(line, flush=True)
     return 0
 
 
 def _uninstall(args: argparse.Namespace) -> int:
     from dryad.service import uninstall
 
-    for line in uninstall():
-        print(line)
+    for line in uninstall(args.config):
+        print(line, flush=True)
     return 0

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -104,3 +105,8 @@ def wall_clock_error() -> float | None:
     if state < 0 or found.status & _STA_UNSYNC:
         return None
     return float(found.offset * (1e-9 if found.status & _STA_NANO else 1e-6))
+
+
+def utc_now() -> datetime:
+    """The date, which may be wrong: for people, and never to time a job by."""
+    return datetime.now(UTC)

@@ -9,7 +9,7 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from boruta.domain.commands import Registered, Registration
 from boruta.domain.errors import (
@@ -23,6 +23,7 @@ from boruta.domain.errors import (
 from boruta.domain.types import Capabilities
 from boruta.version import VERSION
 from dryad.agent import Agent
+from dryad.links import MakeLink, real_link
 from dryad.logs import event
 from transport.agent_maps import command_from, command_reply_map
 from transport.remote_dryad import RemoteSuperviser
@@ -40,33 +41,6 @@ REFUSED_S: Final = (2.0, 60.0)
 REGISTER_WITHIN_S: Final = 30.0
 # The server's own clock ends a job at the same moment: usually it has settled it by then.
 NEWS_AFTER_S: Final = 2.0
-
-
-class MakeLink(Protocol):
-    """What makes a `Link`; a test has one of its own."""
-
-    def __call__(
-        self,
-        servers: Sequence[Address],
-        keys: KeyPair | None,
-        *,
-        role: Any,
-        software: str,
-        session: bytes,
-        insecure: bool,
-        on_call: Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]],
-        on_up: Callable[[dict[str, Any]], Awaitable[None]],
-        on_down: Callable[[BorutaError], None],
-        beat_body: Callable[[], dict[str, Any]],
-    ) -> Link:
-        """A link that is not open yet."""
-        ...
-
-
-def _real_link(*args: Any, **options: Any) -> Link:
-    from transport.client import Link
-
-    return Link(*args, **options)
 
 
 class Connection:
@@ -94,7 +68,7 @@ class Connection:
         keys: KeyPair | None,
         insecure: bool = False,
         on_registered: Callable[[Registered], None] | None = None,
-        make_link: MakeLink = _real_link,
+        make_link: MakeLink = real_link,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._agent = agent
@@ -127,6 +101,18 @@ class Connection:
     def registered(self) -> bool:
         """The server knows this agent, and both agree on what it holds."""
         return self._agreed.is_set()
+
+    @property
+    def standing(self) -> dict[str, object]:
+        """How it is, for people: the state, the server's host, and what keeps it from better."""
+        link = self._link
+        up = link is not None and link.connected
+        problem = self._complaint if up or not link else str(link.last_error or self._complaint)
+        return {
+            "link": "registered" if self.registered else "connected" if up else "not_connected",
+            "server": link.server_host if link is not None and up else None,
+            "problem": None if self.registered else problem or None,
+        }
 
     def open(self) -> None:
         """Begins; it goes on by itself until `close`."""

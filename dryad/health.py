@@ -35,6 +35,15 @@ class _Finding:
     critical: bool = False
 
 
+def available_memory(meminfo: Path) -> int | None:
+    """The bytes that a new program could have; None: the kernel does not tell."""
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+        return next(int(x.split()[1]) << 10 for x in lines if x.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
 class Health:
     """Looks when it is asked to.
 
@@ -93,10 +102,8 @@ class Health:
         return _Finding(Check("disk", free >= DISK_LEAST, detail), not self._sessions.active)
 
     def _memory(self) -> _Finding:
-        try:
-            lines = self._meminfo.read_text(encoding="ascii").splitlines()
-            free = next(int(x.split()[1]) << 10 for x in lines if x.startswith("MemAvailable:"))
-        except (OSError, StopIteration, ValueError, IndexError):
+        free = available_memory(self._meminfo)
+        if free is None:
             return _Finding(Check("memory", True, "unknown"))
         return _Finding(Check("memory", free >= MEMORY_LEAST, f"{free >> 20} MiB available"))
 

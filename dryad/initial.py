@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from boruta.domain.errors import BadConfig
 from dryad.config import AgentConfig, load
+from dryad.detect import found
+from dryad.toml import TomlFile
 
-SYS: Final = Path("/sys")
-PROC: Final = Path("/proc")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
-_BOOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "sr", "fd", "nbd")
+_TABLES: Final = ("caps", "user", "limits", "board", "console", "checks")
+# Each key with what it is, and what stands there as an example where nothing is known.
+_KEYS: Final[Mapping[str, tuple[str, str]]] = {
+    "server": ("where the server is; a list has several addresses of one farm", "tcp://HOST:7175"),
+    "server_key": ("its public key: DATA/keys/server.key, or its 40 characters", "server.key"),
+    "key": (
+        "its own; on the server: boruta key new NAME --role worker",
+        "NAME.key_secret",
+    ),
+    "ssh_address": ("where sessions listen; no host: everywhere", ":7022"),
+    "sessions": ("left out: system for root, else embedded", "system"),
+    "trust_holders": ("holders may do whatever this agent's user may", ""),
+    "hardware": ("none, stm:PORT, command or another", "none"),
+    "data": ("uuid, host key and lease", "/var/lib/dryad"),
+    "insecure": ("the server runs with --insecure, there are no keys", ""),
+}
+_FILES: Final = ("server_key", "key", "data")  # as the original's place has them
+# Keys of the original that mean nothing here, or not the same.
+_GONE: Final[Mapping[str, str]] = {
+    "boruta_address": "",  # it is `server`
+    "listen_address": "has no meaning here: the agent calls its server, nobody calls it",
+    "sdcard": "has no meaning here: the original read it and used it nowhere",
+    "stm_path": 'is not used: hardware = "stm" opens the port itself, once its service has ended',
+}
+_UNKNOWN: Final = "has no meaning here, nor had it in the original"
+_NOT_22: Final = "was the port of the machine's own sshd; this agent listens itself"
 
 
 def write(path: Path, old: Path | None, *, detect: bool, force: bool) -> Iterator[str]:
@@ -32,107 +55,113 @@ def write(path: Path, old: Path | None, *, detect: bool, force: bool) -> Iterato
     Raises:
         BadConfig: it is there already, or cannot be written or read.
     """
-    if path.exists() and not force:
-        raise BadConfig(f"{path}: there is one already (--force replaces it)")
+    if os.path.lexists(path) and not force:
+        raise _there(path)
     config = AgentConfig(sessions="") if old is None else load(old, {}, {})
-    caps = {**(found(SYS, PROC) if detect else {}), **config.caps}
+    values = {} if old is None else TomlFile(old).values
+    caps = {**(found() if detect else {}), **config.caps}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text(config, caps, old), encoding="utf-8")
-        path.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
+        _put(path, text(config, caps, values, old), force)
+    except FileExistsError:
+        raise _there(path) from None
     except OSError as error:
         raise BadConfig(f"{path}: cannot be written: {error.strerror or error}") from None
     yield f"{path}: written; edit it, then: dryad check --config {path}"
 
 
-def text(config: AgentConfig, caps: Mapping[str, str], old: Path | None) -> str:
-    """The file: what is known, and comments for the rest."""
-    server = ", ".join(_quoted(one) for one in config.server)
-    server = f"[{server}]" if len(config.server) > 1 else server
-    lines = [
-        f"server = {server}" if server else '# server = "tcp://HOST:7175"',
-        '# server_key = "server.key"      # its DATA/keys/server.key, or 40 characters',
-        '# key = "NAME.key_secret"        # on the server: boruta key new NAME --role worker',
-        f"ssh_address = {_quoted(_address(config, old))}",
-        f"hardware = {_quoted(config.hardware)}",
-        '# sessions = "system"            # left out: system for root, else embedded',
-    ]
-    if old is not None:
-        lines += ["# listen_address, sdcard and a stm_path that is a socket mean nothing here"]
-    lines += ["", "[caps]"]
-    lines += [f"{_key(key)} = {_quoted(value)}" for key, value in caps.items()]
-    lines += ["", "[user]", f"name = {_quoted(config.username)}"]
-    lines += [f"groups = [{', '.join(_quoted(one) for one in config.groups)}]", ""]
-    return "\n".join(lines)
+def _there(path: Path) -> BadConfig:
+    return BadConfig(f"{path}: there is one already (--force replaces it)")
 
 
-def found(sys: Path, proc: Path) -> dict[str, str]:
-    """Capabilities as this machine's kernel tells them.
+def _put(path: Path, text: str, force: bool) -> None:
+    """All of it or nothing, also if the power goes."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(fd, 0o644)  # no secret is in it, and who may run an agent may read it
+            os.fsync(fd)
+        if force:
+            draft.replace(path)
+        else:
+            os.link(draft, path)  # fails where there is one by now
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def text(
+    config: AgentConfig, caps: Mapping[str, str], values: Mapping[str, Any], old: Path | None
+) -> str:
+    """The file: what is known, and comments for the rest.
 
     Args:
-        sys: where sysfs is.
-        proc: where procfs is.
+        config: what the original's file means.
+        caps: capabilities.
+        values: what stands in the original's file.
+        old: the original's file.
     """
-    caps = {"arch": platform.machine(), "cores": str(os.cpu_count() or 1)}
-    memory = re.search(r"^MemTotal:\s+(\d+)", _read(proc / "meminfo"), re.MULTILINE)
-    if memory:
-        caps["ram"] = str(int(memory[1]) // 1024)
-    cpu = re.search(r"^(?:model name|Processor)\s*:\s*(.+)$", _read(proc / "cpuinfo"), re.M)
-    if cpu:
-        caps["cpu"] = cpu[1].strip()
-    model = _read(proc / "device-tree" / "model").strip("\0\n ")
-    if model:
-        caps["model"] = model
-    serial = _read(proc / "device-tree" / "serial-number").strip("\0\n ")
-    if serial:
-        caps["serial"] = serial
-    caps.update(_listed("usb", _usb(sys)))
-    caps.update(_listed("disk", _disks(sys)))
-    return caps
+    lines = ["# The configuration of this board's agent; docs/agent.md tells all of it."]
+    if old is not None:
+        lines.append(f"# Taken over from {_quoted(str(old))}.")
+    for key, (what, example) in _KEYS.items():
+        lines += ["", f"# {what}", _line(key, example, config, values)]
+    lines += list(_gone(config, values))
+    lines += ["", "[caps]", *(f"{_key(key)} = {_quoted(value)}" for key, value in caps.items())]
+    lines += ["", "[user]", f"name = {_quoted(config.username)}"]
+    lines += [f"groups = {_value(list(config.groups))}"]
+    for table in _TABLES[2:]:
+        if table in values:
+            lines += ["", f"[{table}]"]
+            lines += [f"{_key(key)} = {_value(one)}" for key, one in values[table].items()]
+    return "\n".join(lines) + "\n"
 
 
-def _usb(sys: Path) -> Iterator[str]:
-    for device in sorted((sys / "bus" / "usb" / "devices").glob("*")):
-        vendor, product = _line(device / "idVendor"), _line(device / "idProduct")
-        if vendor and product and not device.name.startswith("usb"):  # not the hubs of the board
-            serial = _line(device / "serial")
-            yield f"{vendor}:{product}" + (f":{serial}" if serial else "")
+def _line(key: str, example: str, config: AgentConfig, values: Mapping[str, Any]) -> str:
+    value = getattr(config, key)
+    if key == "server" and value:
+        return f"server = {_value(value[0] if len(value) == 1 else list(value))}"
+    if key == "ssh_address" and key in values:
+        return f"ssh_address = {_quoted(_ssh_address(config.ssh_address))}"
+    if key == "hardware" and value != "none":
+        return f"hardware = {_quoted(value)}"
+    if key in values and key != "server":
+        return f"{key} = {_value(str(value) if key in _FILES else value)}"
+    return f"# {key} = {_quoted(example) if example else 'false'}"
 
 
-def _disks(sys: Path) -> Iterator[str]:
-    for device in sorted((sys / "block").glob("*")):
-        if not device.name.startswith(_BOOT_DISKS):
-            serial = _line(device / "device" / "serial") or _line(device / "device" / "cid")
-            size = _line(device / "size")
-            if size.isdecimal() and int(size):
-                yield f"{device.name}:{int(size) // 2048}MiB" + (f":{serial}" if serial else "")
+def _ssh_address(address: str) -> str:
+    # The original has its host's own sshd there.
+    return f"{address.removesuffix(':22')}:7022" if address.endswith(":22") else address
 
 
-def _listed(key: str, values: Iterator[str]) -> dict[str, str]:
-    text = ", ".join(value.replace(",", " ") for value in values)[:1024]
-    return {key: text} if text else {}
+def _gone(config: AgentConfig, values: Mapping[str, Any]) -> Iterator[str]:
+    said = []
+    if _ssh_address(config.ssh_address) != config.ssh_address:
+        said.append(f"# ssh_address = {_quoted(config.ssh_address)} {_NOT_22}")
+    for key, value in values.items():
+        if key not in _KEYS and key not in _TABLES:
+            why = _GONE.get(key, _UNKNOWN)
+            if why and not (key == "stm_path" and not value):  # that is hardware = "stm"
+                said.append(f"# {_key(key)} = {_value(value)} {why}")
+    yield from ["", *said] if said else []
 
 
-def _address(config: AgentConfig, old: Path | None) -> str:
-    # The original has its host's own sshd there; this agent listens itself.
-    if old is not None and config.ssh_address.endswith(":22"):
-        return config.ssh_address.removesuffix(":22") + ":7022"
-    return config.ssh_address
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _line(path: Path) -> str:
-    return " ".join(_read(path).split())
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return _quoted(value) if isinstance(value, str) else str(value)
 
 
 def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)  # TOML's basic strings have JSON's escapes
+    # TOML's basic strings have JSON's escapes, and want one more sign escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _key(key: str) -> str:

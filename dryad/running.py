@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -15,9 +16,10 @@ from boruta.domain.commands import Registered
 from boruta.domain.errors import BadConfig, Busy
 from boruta.domain.types import UUID_CAP, Capabilities
 from boruta.supervised import Supervisor
+from boruta.version import VERSION
 from dryad.agent import Agent
 from dryad.board.sessions import BoardSessions
-from dryad.clock import BootClock
+from dryad.clock import BootClock, utc_now
 from dryad.config import AgentConfig
 from dryad.connection import Connection
 from dryad.hardware import boards
@@ -139,7 +141,8 @@ class RunningAgent:
             on_registered=on_registered,
         )
         if isinstance(sessions, BoardSessions):
-            sessions.service.status = lambda: _status(agent, connection, full, address)
+            began = BootClock().now()
+            sessions.service.status = lambda: _status(agent, connection, full, address, began)
         connection.open()
         return cls(agent, connection, full, address)
 
@@ -151,13 +154,19 @@ class RunningAgent:
 
 
 def _status(
-    agent: Agent, connection: Connection, caps: Capabilities, address: str
+    agent: Agent, connection: Connection, caps: Capabilities, address: str, began: float
 ) -> dict[str, object]:
     job = agent.job
+    up_s = BootClock().now() - began
     return {
         "worker": caps[UUID_CAP],
         "pid": os.getpid(),
+        # Counted back from now: the date may have been wrong when the machine came up.
+        "since": f"{utc_now() - timedelta(seconds=up_s):%Y-%m-%dT%H:%M:%SZ}",
+        "up_s": round(up_s, 1),
+        "version": VERSION,
         "registered": connection.registered,
+        **connection.standing,
         "ssh_address": address,
         "epoch": f"{agent.epoch.server}.{agent.epoch.board}",
         "request": None if job is None else job.id,

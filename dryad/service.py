@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from boruta.domain.errors import ActionRefused, BadConfig, InfraError
-from dryad.config import check_complete, load
+from boruta.domain.errors import ActionRefused, BadConfig, BorutaError, Busy, InfraError
+from dryad import place
+from dryad.config import AgentConfig, check_complete, load
 
-UNIT_FILE: Final = Path("/etc/systemd/system/dryad.service")
+NAME: Final = "dryad.service"
+UNIT_FILE: Final = Path("/etc/systemd/system") / NAME
+PACKAGED: Final = (Path("/usr/lib/systemd/system") / NAME, Path("/lib/systemd/system") / NAME)
 TOOLS: Final = Path("/usr/local/bin")
 BOOTED: Final = Path("/run/systemd/system")  # sd_booted(3): systemd is what runs this machine
-WITHIN_S: Final = 60.0
-# The holder's programs run below the agent: what would keep them from their home, from /tmp or from
-# becoming their user must not stand here. All the rest of the machine is kept from both.
-UNIT: Final = """\
+WITHIN_S: Final = 150.0  # longer than the unit's own times for a start and an end
+MARK: Final = "# Written by dryad install; dryad uninstall removes it. Change it by a drop-in:"
+# The holder's programs run below the agent and inherit all of this. So there is nothing that keeps
+# them from their home, /tmp, the board's devices or its kernel's log, from becoming their user, or
+# from what a debugger does; dryad's limits of a job take the place of the service's own.
+UNIT: Final = f"""\
+{MARK}
+# systemctl edit dryad
 [Unit]
 Description=The Boruta agent of this board
 Wants=network-online.target
@@ -28,7 +36,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={command}
+ExecStart={{command}}
 Restart=always
 RestartSec=2
 WatchdogSec=60
@@ -37,6 +45,7 @@ TimeoutStopSec=30
 # Each job has a control group below the agent's own, with limits.
 Delegate=yes
 KillMode=control-group
+TasksMax=infinity
 RuntimeDirectory=dryad
 RuntimeDirectoryMode=0755
 StateDirectory=dryad
@@ -46,12 +55,10 @@ OOMScoreAdjust=-500
 OOMPolicy=continue
 MemoryMax=95%
 LimitNOFILE=65536
-LimitCORE=0
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectHostname=yes
-RestrictRealtime=yes
-LockPersonality=yes
+# The agent leaves no memory with keys behind; a holder may want cores of his own.
+LimitCORE=0:infinity
+# Not even root below this loads a module, sets the date, or starts another kernel.
+CapabilityBoundingSet=~CAP_SYS_MODULE CAP_SYS_BOOT CAP_SYS_TIME CAP_MAC_ADMIN CAP_MAC_OVERRIDE
 
 [Install]
 WantedBy=multi-user.target
@@ -59,9 +66,31 @@ WantedBy=multi-user.target
 
 
 def unit(config: Path) -> str:
-    """The text of the unit, for this interpreter."""
-    command = [sys.executable, "-m", "dryad", "run", "--config", str(config)]
-    return UNIT.format(command=" ".join(f'"{word}"' if " " in word else word for word in command))
+    """The text of the unit, for this interpreter.
+
+    Raises:
+        BadConfig: the path has signs that no line can have.
+    """
+    words = [sys.executable, "-m", "dryad", "run", "--config", str(config)]
+    if not all(word.isprintable() for word in words):
+        raise BadConfig(f"{str(config)!r}: a unit cannot name a file with such signs")
+    return UNIT.format(command=" ".join(map(_quoted, words)))
+
+
+def _quoted(word: str) -> str:
+    word = word.replace("%", "%%").replace("$", "$$")
+    if not any(sign in word for sign in " \\\"';"):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _config_of(unit_file: Path) -> Path:
+    """The configuration that a unit of ours names."""
+    for line in unit_file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("ExecStart=") and " --config " in line:
+            word = shlex.split(line)[-1]
+            return Path(word.replace("$$", "$").replace("%%", "%"))
+    return place.CONFIG
 
 
 def install(config: Path, *, stm_compat: bool = False) -> Iterator[str]:
@@ -72,69 +101,134 @@ def install(config: Path, *, stm_compat: bool = False) -> Iterator[str]:
         stm_compat: also the original's `stm` command.
 
     Raises:
-        ActionRefused: this is not root, or a precondition does not hold.
+        ActionRefused: this is not root, a precondition does not hold, or the unit is another's.
         BadConfig: the configuration cannot be used.
+        InfraError: something cannot be written, or systemd refuses it.
     """
     from dryad.board.sessions import put_tools
     from dryad.preflight import look
+    from dryad.standing import is_running
 
     _need_root("install")
+    config = config.absolute()
     if not config.exists():
         raise BadConfig(f"{config}: there is none; dryad init writes one")
     settings = load(config, {}, {})
     check_complete(settings)
-    failed = [one for one in look(settings, {}) if one.state == "FAIL" and one.name != "server"]
-    if failed:
-        text = "; ".join(f"{one.name}: {one.detail}" for one in failed)
-        raise ActionRefused(f"dryad check --config {config} fails: {text}")
+    text = unit(config)
+    _check_ours()
+    bad = [one for one in look(settings, {}) if one.state == "FAIL"]
+    if failed := [f"{one.name}: {one.detail} -> {one.hint}" for one in bad if one.name != "server"]:
+        raise ActionRefused(f"dryad check --config {config} fails: {'; '.join(failed)}")
+    booted, active = BOOTED.is_dir(), BOOTED.is_dir() and _is_active()
+    if booted and not active and is_running(settings.data):
+        raise ActionRefused(f"{settings.data}: an agent runs that is no service; end it first")
+    for one in bad:
+        yield f"{one.name}: {one.detail}; the agent goes on trying"
     put_tools(TOOLS, stm=stm_compat)
     yield f"{TOOLS / 'board'}: written"
     if stm_compat:
         yield f"{TOOLS / 'stm'}: written"
-    UNIT_FILE.parent.mkdir(parents=True, exist_ok=True)
-    UNIT_FILE.write_text(unit(config.absolute()))
-    yield f"{UNIT_FILE}: written"
-    if BOOTED.is_dir():
-        _systemctl("daemon-reload")
-        _systemctl("enable", "--now", "dryad.service")
-        yield "dryad.service: enabled and started"
+    packaged = next((path for path in PACKAGED if path.exists()), None)
+    if packaged is None:
+        _write(text)
+        yield f"{UNIT_FILE}: written"
     else:
+        yield f"{packaged}: is there already, from a package"
+    if not booted:
         yield f"systemd does not run here; without it: {unit_command(config)}"
+        return
+    _systemctl("daemon-reload")
+    _systemctl("enable", "--now", NAME)
+    if active:
+        yield f"{NAME}: ran already; systemctl restart dryad takes the new one, and ends its job"
+    else:
+        yield f"{NAME}: enabled and started"
 
 
-def uninstall() -> Iterator[str]:
-    """Undoes `install`; the data directory and the configuration stay.
+def _check_ours() -> None:
+    if os.path.lexists(UNIT_FILE) and not _is_ours():
+        raise ActionRefused(f"{UNIT_FILE}: not written by dryad install; move it away first")
+
+
+def _is_ours() -> bool:
+    try:
+        return MARK in UNIT_FILE.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _write(text: str) -> None:
+    draft = UNIT_FILE.with_name(f".{NAME}.new")
+    try:
+        UNIT_FILE.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        draft.chmod(0o644)
+        draft.replace(UNIT_FILE)
+    except OSError as error:
+        raise InfraError(f"{UNIT_FILE}: {error.strerror or error}") from error
+
+
+def uninstall(config: Path | None = None) -> Iterator[str]:
+    """Undoes `install`; the data directory and the configuration stay. Again where it failed.
+
+    Args:
+        config: the agent's; None takes what the unit names.
 
     Raises:
-        ActionRefused: this is not root.
-        BadConfig: the holders' account is somebody's.
+        ActionRefused: this is not root, or an agent runs that is no service.
+        Busy: another agent has the holders' account.
         InfraError: a tool failed.
     """
     from dryad.board.sessions import remove_tools
-    from dryad.sessions import account, leaving
+    from dryad.standing import is_running
 
     _need_root("uninstall")
-    if UNIT_FILE.exists():
-        command = next(
-            line for line in UNIT_FILE.read_text().splitlines() if line.startswith("ExecStart=")
-        )
-        config = Path(command.rpartition(" --config ")[2].strip('"'))
-        if BOOTED.is_dir():
-            _systemctl("disable", "--now", "dryad.service")
+    ours, booted = _is_ours(), BOOTED.is_dir()
+    config = config or (_config_of(UNIT_FILE) if ours else place.CONFIG)
+    try:
+        settings = load(config if config.exists() else None, {}, {})
+    except BorutaError as error:
+        settings = AgentConfig(sessions="system")
+        yield f"{error}: the names that are the default are taken"
+    packaged = any(path.exists() for path in PACKAGED)
+    if booted and (ours or packaged):
+        _systemctl("disable", "--now", NAME)
+        yield f"{NAME}: stopped and disabled"
+    if is_running(settings.data):
+        raise ActionRefused(f"{settings.data}: an agent runs; end it first")
+    yield from _remove_account(settings.username)
+    if ours:
         UNIT_FILE.unlink()
-        if BOOTED.is_dir():
-            _systemctl("daemon-reload")
         yield f"{UNIT_FILE}: removed"
-        settings = load(config, {}, {}) if config.exists() else None
-        if settings is not None and settings.sessions == "system":
-            try:
-                leaving.kill_all(account.look_up(settings.username))
-            except InfraError:
-                pass  # there is none
-            if account.remove(settings.username):
-                yield f"account {settings.username}: removed, with its home"
+        if booted:
+            _systemctl("daemon-reload")
+    elif os.path.lexists(UNIT_FILE):
+        yield f"{UNIT_FILE}: not written by dryad install, so it stays"
     for path in remove_tools(TOOLS):
         yield f"{path}: removed"
+
+
+def _remove_account(name: str) -> Iterator[str]:
+    from dryad.sessions import account, leaving
+
+    try:
+        known = account.look_up(name)
+    except InfraError:
+        return  # there is none
+    if not account.is_ours(name):
+        yield f"account {name}: dryad did not make it, so it stays"
+        return
+    try:
+        lock = account.lock(name)  # of another data directory, perhaps: its holder is not killed
+    except Busy as error:
+        raise Busy(f"account {name}: {error}; end that agent first") from None
+    try:
+        leaving.kill_all(known)
+        account.remove(name)
+    finally:
+        os.close(lock)
+    yield f"account {name}: removed, with its home"
 
 
 def unit_command(config: Path) -> str:
@@ -149,6 +243,14 @@ def unit_command(config: Path) -> str:
 def _need_root(what: str) -> None:
     if os.geteuid() != 0:
         raise ActionRefused(f"dryad {what}: this needs root")
+
+
+def _is_active() -> bool:
+    try:
+        words = ["systemctl", "is-active", "--quiet", NAME]
+        return subprocess.run(words, timeout=WITHIN_S, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InfraError(f"systemctl is-active: {error}") from error
 
 
 def _systemctl(*words: str) -> None:

@@ -121,6 +121,15 @@ def look_up(name: str) -> Account:
     return Account(name, known.pw_uid, (known.pw_gid, *others), Path(known.pw_dir), known.pw_shell)
 
 
+def is_ours(name: str) -> bool:
+    """Whether there is such an account and dryad made it: its programs may be killed."""
+    try:
+        known = pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return known.pw_gecos == COMMENT and known.pw_uid != 0
+
+
 def remove(name: str) -> bool:
     """Removes the account with its home, if dryad made it; blocks.
 
@@ -132,10 +141,10 @@ def remove(name: str) -> bool:
         InfraError: userdel failed, as it does while one of its processes lives.
     """
     try:
-        known = pwd.getpwnam(name)
+        pwd.getpwnam(name)
     except KeyError:
         return False
-    if known.pw_gecos != COMMENT:
+    if not is_ours(name):
         raise BadConfig(f"account {name!r}: dryad did not make it, so it stays")
     _run("user removal failed", USERDEL, ["userdel", "-r", name], may_say=True)
     return True

@@ -17,17 +17,19 @@ from typing import Any
 import pytest
 
 from boruta.domain.errors import ActionRefused, BadConfig, InfraError
-from dryad import cli, initial, preflight, service
+from dryad import cli, detect, initial, preflight_sessions, service
 from dryad.board import sessions as tools
 from dryad.board import stm_compat
 from dryad.board.service import BoardService
 from dryad.config import load
+from dryad.findings import Finding
 from dryad.hardware.simulated import SimulatedHardware
-from dryad.preflight import Finding, look
+from dryad.preflight import look
 from dryad.running import DirectoryLock
 
 pytestmark = pytest.mark.integration
 KEY = "a" * 40
+NOBODY = "boruta-no-such-one"
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_a_missing_key_and_a_missing_tool_are_told(
     found = findings(path)
     assert found["own key"].state == "FAIL"
     assert "chmod 600" in found["own key"].hint
-    monkeypatch.setattr(preflight, "TOOLS", str(tmp_path))
+    monkeypatch.setattr(preflight_sessions, "TOOLS", str(tmp_path))
     path = config(tmp_path, server, sessions="system")
     assert findings(path)["useradd"].hint == "apt install passwd"
 
@@ -198,17 +200,17 @@ def test_capabilities_are_found_where_the_kernel_tells_them(tmp_path: Path) -> N
     file("sys/block/mmcblk0/size", "31116288\n")
     file("sys/block/mmcblk0/device/cid", "0353445343313647\n")
     file("sys/block/loop0/size", "100000\n")
-    caps = initial.found(tmp_path / "sys", tmp_path / "proc")
+    caps = detect.found(tmp_path / "sys", tmp_path / "proc")
     assert caps["ram"] == "500"
     assert caps["cpu"] == "ARMv7 rev 5"
     assert caps["model"] == "FriendlyARM NanoPi NEO"
     assert caps["serial"] == "02c00081"
-    assert caps["usb"] == "0403:6001:A9  1"
+    assert caps["usb"] == "0403:6001:A9 1"
     assert caps["disk"] == "mmcblk0:15193MiB:0353445343313647"
 
 
 def test_a_machine_that_tells_nothing_has_little(tmp_path: Path) -> None:
-    assert set(initial.found(tmp_path, tmp_path)) == {"arch", "cores"}
+    assert set(detect.found(tmp_path, tmp_path)) == {"arch", "cores"}
 
 
 # --- install
@@ -218,6 +220,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(service, "UNIT_FILE", tmp_path / "systemd" / "dryad.service")
     monkeypatch.setattr(service, "TOOLS", tmp_path / "bin")
     monkeypatch.setattr(service, "BOOTED", tmp_path / "nothing")
+    monkeypatch.setattr(service, "PACKAGED", ())
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return tmp_path
 
@@ -226,6 +229,7 @@ def test_install_checks_and_writes_and_uninstall_removes(
     elsewhere: Path, server: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = config(elsewhere, server)
+    path.write_text(path.read_text() + f'[user]\nname = "{NOBODY}"\n')
     assert cli.main(["install", "--config", str(path), "--stm-compat"]) == 0
     said = capsys.readouterr().out
     assert "systemd does not run here" in said
@@ -238,7 +242,7 @@ def test_install_checks_and_writes_and_uninstall_removes(
     assert not (elsewhere / "systemd" / "dryad.service").exists()
     assert list((elsewhere / "bin").iterdir()) == []
     assert path.exists()
-    assert cli.main(["uninstall"]) == 0
+    assert cli.main(["uninstall", "--config", str(path)]) == 0
 
 
 def test_install_refuses_what_would_not_run(elsewhere: Path, server: int) -> None:

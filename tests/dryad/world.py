@@ -24,6 +24,7 @@ class FakeLink:
         self.connected = False
         self.closed = False
         self.last_error: BorutaError | None = None
+        self.server_host = "boruta.lab"
 
     async def open(self, timeout: float | None = None) -> dict[str, Any]:
         if self.server.refuses is not None:
