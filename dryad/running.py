@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("dryad")
 
 
+LOCK_TRIES: Final = 20
+LOCK_PAUSE_S: Final = 0.01
 SETTLED_S: Final = 1.0  # after this an agent does, most of the time, nothing
 
 
@@ -57,11 +60,15 @@ class DirectoryLock:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise BadConfig(f"{path}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._fd)
-            raise Busy(f"{data}: another agent uses this data directory") from None
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not left:
+                    os.close(self._fd)
+                    raise Busy(f"{data}: another agent uses this data directory") from None
+            time.sleep(LOCK_PAUSE_S)  # who only looks whether there is an agent has it for a moment
 
     def release(self) -> None:
         """Another agent may have it; idempotent."""

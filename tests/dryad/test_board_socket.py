@@ -234,6 +234,8 @@ def test_one_writes_to_the_console_and_others_look_on(rigged: Rigged) -> None:
         async with rigged() as rig, await rig.held.connect() as connection:
             writer = await connection.create_process("board console")
             reader = await connection.create_process("board console --read")
+            for one in (writer, reader):
+                assert await one.stderr.readline() == "[open]\n"
             await rig.said("power", "on")
             for one in (writer, reader):
                 await one.stdout.readuntil("login: ")
@@ -262,6 +264,6 @@ def test_one_writes_to_the_console_and_others_look_on(rigged: Rigged) -> None:
 
 async def until_free(rig: Rig) -> None:
     """Until the one who wrote is gone, and another one may."""
-    async with asyncio.timeout(5):
-        while (await rig.held.ssh("timeout 0.3 board console")).status != 124:
+    async with asyncio.timeout(15):
+        while b"[open]" not in (await rig.held.ssh("timeout 0.5 board console")).err:
             pass
