@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from benchmarks.result import result
 from benchmarks.scale import Scale
-from benchmarks.server import ServerProcess
+from benchmarks.server import ServerProcess, cpu_s
 
 ACCOUNT: Final = "boruta-bench"
 AGENT: Final = (sys.executable, "-m", "dryad", "run", "--ssh-address", "127.0.0.1:0")
@@ -34,11 +34,6 @@ def _rss_kb(pid: int) -> int:
     """Resident memory of a process, shared pages too."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(text.split("Rss:")[1].split()[0])
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _bare() -> tuple[float, float]:
@@ -81,9 +76,9 @@ def _measure(server: ServerProcess, place: Path, sessions: str, idle_s: float) -
             if " prepare " in line:
                 break
         time.sleep(min(2.0, idle_s))
-        cpu, at = _cpu_s(process.pid), time.perf_counter()
+        used_s, at = cpu_s(process.pid), time.perf_counter()
         time.sleep(idle_s)
-        used = (_cpu_s(process.pid) - cpu) / max(0.001, time.perf_counter() - at)
+        used = (cpu_s(process.pid) - used_s) / max(0.001, time.perf_counter() - at)
         return took, _rss_kb(process.pid) / 1000, 100 * used
     finally:
         process.terminate()

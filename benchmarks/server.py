@@ -21,6 +21,12 @@ log.level = "warning"
 """
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class ServerProcess:
     """A server of our own in `place`; it keeps its address over a restart.
 
@@ -54,8 +60,7 @@ class ServerProcess:
 
     def cpu_s(self) -> float:
         """Processor time that it has taken."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self._process.pid)
 
     def files(self) -> int:
         """How many file descriptors it has."""
