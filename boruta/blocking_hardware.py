@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from boruta import hardware
+from boruta.closing import Closing
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Current:
         return self._call(lambda: self._core.record(seconds, every=every))
 
 
-class Console:
+class Console(Closing):
     """The target's serial line: bytes both ways, until `close`.
 
     It has a descriptor, so `pexpect.fdpexpect.fdspawn(console)` and `select` work with it.
@@ -143,14 +143,3 @@ class Console:
     def close(self) -> None:
         """Lets another one write; idempotent."""
         self._end.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -11,11 +11,11 @@ import atexit
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from boruta import aio
 from boruta.blocking import BlockingRequests, BlockingWorkers
+from boruta.closing import Closing
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.history import Event, History
@@ -34,7 +34,7 @@ __all__ = ["Client", "connect"]
 _open: set[Client] = set()  # those never closed are closed at exit
 
 
-class Client(BlockingRequests, BlockingWorkers):
+class Client(BlockingRequests, BlockingWorkers, Closing):
     """A user's way to a server; made by `connect` or by a `Farm`, closed by `close` or `with`.
 
     Every method raises ShuttingDown once the client is closed.
@@ -219,17 +219,6 @@ class Client(BlockingRequests, BlockingWorkers):
             self._loop.stop()
             if self._delivery is not None:
                 self._delivery.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Subscribed:

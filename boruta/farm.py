@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from boruta.blocking import BlockingRequests, BlockingWorkers
+from boruta.closing import Closing
 from boruta.domain import defaults
 from boruta.domain.changes import Change
 from boruta.domain.errors import BadRequest, ShuttingDown, TimedOut
@@ -51,7 +51,7 @@ _CLOSE_GRACE_S: Final = 0.2  # for the goodbye to leave; all peers are on this m
 _open: set[Farm] = set()  # those never closed are closed at exit
 
 
-class Farm(BlockingRequests, BlockingWorkers):
+class Farm(BlockingRequests, BlockingWorkers, Closing):
     """A server in this process, on a thread and loop of its own; loopback only by default.
 
     It may be used from any number of threads, and beside a running loop (Jupyter). One that is
@@ -321,17 +321,6 @@ class Farm(BlockingRequests, BlockingWorkers):
                     thread.call(lambda: running.close("the farm is closed", _CLOSE_GRACE_S))
         finally:
             thread.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @atexit.register

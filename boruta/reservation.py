@@ -6,18 +6,18 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from subprocess import CompletedProcess
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from boruta import holding
 from boruta.blocking_hardware import Console, Current, Mux, Power
+from boruta.closing import Closing
 from boruta.domain.errors import BoardLost
 from boruta.domain.types import AccessInfo, Prolonged, ReqID, ReqInfo, WorkerUUID
 from boruta.forwarding import Forward
 from boruta.loops import LoopThread
 
 
-class Reservation:
+class Reservation(Closing):
     """A board that is held until `close`; made by `Client.reserve` and `Farm.reserve`.
 
     Each method raises BoardLost, with the reason, once the board is lost, taken away or its time
@@ -217,17 +217,6 @@ class Reservation:
         if self._loop.usable:
             self._loop.call(self._core.close)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         state = "lost" if self.lost else "held"
         return f"<Reservation of request {self.id}: board {self.worker_uuid}, {state}>"
@@ -237,7 +226,7 @@ async def _shut(late: socket.socket) -> None:
     late.close()
 
 
-class BlockingForward(int):
+class BlockingForward(int, Closing):
     """The local port, on this machine's loopback, as an int; `close` ends the forwarding."""
 
     _forward: Forward
@@ -259,14 +248,3 @@ class BlockingForward(int):
         """Listens no more; idempotent."""
         if self._loop.usable:
             self._loop.call(self._forward.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

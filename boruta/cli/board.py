@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import click
 
 from boruta.cli.options import RequestId, connection
-from boruta.cli.ssh import access_of, held, which
+from boruta.cli.result import shell_status
+from boruta.cli.ssh import access_of, held, which_of
 from boruta.domain.errors import NotFoundError
 
 _of = click.option(
@@ -18,10 +19,9 @@ _of = click.option(
 
 def _order(request: int | None, *words: str) -> int:
     """Has `board` on the board do it, and passes on what it says."""
-    req_id = which([]) if request is None else request
-    with held(req_id) as board:
+    with held(which_of(request)) as board:
         code = board.stream(["board", *words])
-    return 128 - code if code < 0 else code
+    return shell_status(code)
 
 
 @click.command(epilog="Example: boruta power tick 2 -r 17")
@@ -89,7 +89,7 @@ def console(id: int | None, read: bool, log: bool) -> int:
 
     from boruta.ssh import find_openssh, ssh_files
 
-    req_id = which([]) if id is None else id
+    req_id = which_of(id)
     words = ["board", "console", *(["--read"] if read else []), *(["--log"] if log else [])]
     program = find_openssh()
     if program is None:
@@ -97,7 +97,7 @@ def console(id: int | None, read: bool, log: bool) -> int:
     terminal = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     with ssh_files(access_of(req_id)) as files:
         code = subprocess.call(files.ssh(*words, options=terminal, program=program))
-    return 128 - code if code < 0 else code
+    return shell_status(code)
 
 
 def _given(*words: str | None) -> list[str]:

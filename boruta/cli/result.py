@@ -38,7 +38,7 @@ class Result:
 
     def exited(self, code: int) -> None:
         """CMD's own end; a negative code is a signal's number."""
-        self.end("exited", 128 - code if code < 0 else code)
+        self.end("exited", shell_status(code))
 
     def write(self, path: str) -> None:
         """Writes it as JSON.
@@ -91,3 +91,8 @@ def local_fault(result: Result, error: OSError) -> None:
         result.end("never_ran", NEVER_RAN, text)
     else:
         result.end("infra", INFRA, text)
+
+
+def shell_status(code: int) -> int:
+    """A command's code as a shell tells it: a negative one is a signal's number."""
+    return 128 - code if code < 0 else code

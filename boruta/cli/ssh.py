@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boruta.cli.options import RequestId, client, connection
+from boruta.cli.result import shell_status
 from boruta.domain.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ def which(words: list[str]) -> int:
     if not is_id(given):
         raise UsageError("which request? want an ID, or BORUTA_REQUEST set (boruta run --local)")
     return RequestId().convert(given, None, None)
+
+
+def which_of(id: int | None) -> int:
+    """The request that was given, else $BORUTA_REQUEST."""
+    return which([]) if id is None else id
 
 
 def is_id(word: str) -> bool:
@@ -114,7 +120,7 @@ def ssh(words: tuple[str, ...]) -> int:
         raise NotFoundError(f"no ssh program here; boruta exec {req_id} -- CMD needs none")
     with ssh_files(access_of(req_id)) as files:
         code = subprocess.call(files.ssh(*words, program=program))
-    return 128 - code if code < 0 else code
+    return shell_status(code)
 
 
 @click.command("exec", cls=OfBoard, epilog="Example: boruta exec 17 -- make -C src test")
@@ -136,7 +142,7 @@ def exec_(env: tuple[str, ...], words: tuple[str, ...]) -> int:
     with held(req_id) as board:
         command: Any = words[0] if len(words) == 1 else words
         code = board.stream(command, stdin=stdin(), env=found)
-    return 128 - code if code < 0 else code
+    return shell_status(code)
 
 
 @click.command("ssh-config", epilog="Example: boruta ssh-config 17 > cfg; scp -F cfg f board-17:")
@@ -152,7 +158,7 @@ def ssh_config(id: int | None, alias: str | None, directory: str | None) -> None
     """
     from boruta.ssh import ssh_config_lines, write_files
 
-    req_id = which([]) if id is None else id
+    req_id = which_of(id)
     access = access_of(req_id)
     place = Path(directory) if directory else _key_place(req_id)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from actors.directory import Rules
+from boruta.closing import Closing
 from boruta.domain.errors import InternalLogicError
 from boruta.domain.types import ReqID, ReqState, WorkerState, WorkerUUID
 from boruta.testing.simulation.boards import Board
@@ -55,7 +56,7 @@ class Summary:
     ended: dict[str, int] = field(default_factory=dict)
 
 
-class Simulation:
+class Simulation(Closing):
     """One farm from one seed.
 
     Args:
@@ -275,12 +276,6 @@ class Simulation:
     def close(self) -> None:
         """It is over: all that runs in it unwinds, and can be forgotten. Idempotent."""
         self.world.end()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _check_defects(self) -> None:
         processes: list[Any] = [self.server.process]
