@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import logging
 import os
@@ -12,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from boruta.domain.errors import BadConfig, BorutaError
 from boruta.streams import open_closed
@@ -28,9 +29,6 @@ from dryad.config import (
 )
 from dryad.lean import allow_openssl
 from dryad.tables import read_cap
-
-if TYPE_CHECKING:
-    import asyncio
 
 _FLAGS: Final = (
     "server",
@@ -160,8 +158,6 @@ def _run(args: argparse.Namespace) -> int:
     check_trust(config, os.environ)
     if config.sessions != "system":
         allow_openssl()
-    import asyncio
-
     asyncio.run(_run_agent(config))
     return 0
 
@@ -182,8 +178,6 @@ def _simulate(args: argparse.Namespace) -> int:
     data = (args.data or place.server_data(os.environ)).expanduser().absolute()
     order = Order(args.n, data, caps, tuple(args.group), args.ssh_host, args.stm)
     allow_openssl()
-    import asyncio
-
     asyncio.run(_run_simulation(order, args.exit_with_stdin))
     return 0
 
@@ -199,8 +193,6 @@ async def _run_simulation(order: Any, exit_with_stdin: bool) -> None:
 
 
 def _stop_by_signal() -> asyncio.Event:
-    import asyncio
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -209,8 +201,6 @@ def _stop_by_signal() -> asyncio.Event:
 
 
 def _stop_with_stdin(stop: asyncio.Event) -> None:
-    import asyncio
-
     loop = asyncio.get_running_loop()
 
     def read() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from boruta.domain.errors import BadConfig
 from dryad.config import AgentConfig, load
 from dryad.detect import found
+from dryad.files import put
 from dryad.toml import TomlFile
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -62,7 +63,8 @@ def write(path: Path, old: Path | None, *, detect: bool, force: bool) -> Iterato
     caps = {**(found() if detect else {}), **config.caps}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _put(path, text(config, caps, values, old), force)
+        # No secret is in it, and who may run an agent may read it.
+        put(path, text(config, caps, values, old), 0o644, replace=force)
     except FileExistsError:
         raise _there(path) from None
     except OSError as error:
@@ -72,24 +74,6 @@ def write(path: Path, old: Path | None, *, detect: bool, force: bool) -> Iterato
 
 def _there(path: Path) -> BadConfig:
     return BadConfig(f"{path}: there is one already (--force replaces it)")
-
-
-def _put(path: Path, text: str, force: bool) -> None:
-    """All of it or nothing, also if the power goes."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(fd, 0o644)  # no secret is in it, and who may run an agent may read it
-            os.fsync(fd)
-        if force:
-            draft.replace(path)
-        else:
-            os.link(draft, path)  # fails where there is one by now
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def text(

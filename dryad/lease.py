@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import threading
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from boruta.domain.commands import EndedJob
 from boruta.domain.errors import InfraError
 from boruta.domain.types import NO_EPOCH, Epoch, ReqID
+from dryad.files import put
 from dryad.logs import event
 
 _log = logging.getLogger("dryad.lease")
@@ -115,21 +115,7 @@ class LeaseFile:
 
     def _write(self, text: str) -> None:
         with self._writing:
-            self._replace(text)
-
-    def _replace(self, text: str) -> None:
-        draft = self._path.with_suffix(".tmp")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            put(self._path, text, 0o600)
 
 
 def _read(found: dict[str, Any]) -> Remembered:

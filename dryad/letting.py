@@ -20,10 +20,13 @@ Line: TypeAlias = tuple[str, int]  # of a target: the device, its speed
 
 
 def make_sessions(config: AgentConfig, data: Path, hardware: Hardware) -> Sessions:
-    """As the config has it."""
+    """As the config has it; blocks while `board` is written."""
+    tools = tools_of(config.sessions, data)
+    put_tools(tools)
     if config.sessions == "system":
         return system_sessions(
             data=data,
+            tools=tools,
             address=config.ssh_address,
             username=config.username,
             hardware=hardware,
@@ -33,12 +36,18 @@ def make_sessions(config: AgentConfig, data: Path, hardware: Hardware) -> Sessio
         )
     return embedded_sessions(
         data=data,
-        tools=data / "tools",
+        tools=tools,
         address=config.ssh_address,
         username=config.username,
         hardware=hardware,
         console=config.console,
     )
+
+
+def tools_of(sessions: str, data: Path) -> Path:
+    """Where an agent with these sessions has `board` for its holders."""
+    # Not below /run, where Debian lets nothing be executed, nor in what is the agent's alone.
+    return data.with_name(data.name + "-tools") if sessions == "system" else data / "tools"
 
 
 def embedded_sessions(
@@ -54,7 +63,7 @@ def embedded_sessions(
 
     Args:
         data: the agent's directory.
-        tools: where `board` is put; several agents may share it.
+        tools: where `board` is; several agents may share it.
         address: where to listen.
         username: who may log in.
         hardware: what `board` moves.
@@ -64,7 +73,6 @@ def embedded_sessions(
 
     path = socket_path("embedded", data, username)
     service = BoardService(path, hardware, _console(console, data, hardware))
-    put_tools(tools)
     sessions = EmbeddedSessions(
         address=address, data=data, username=username, hardware_env=environment(service, tools)
     )
@@ -74,6 +82,7 @@ def embedded_sessions(
 def system_sessions(
     *,
     data: Path,
+    tools: Path,
     address: str,
     username: str,
     hardware: Hardware,
@@ -89,11 +98,8 @@ def system_sessions(
     """
     from dryad.sessions.system import SystemSessions
 
-    # Not below /run, where Debian lets nothing be executed, nor in what is the agent's alone.
-    tools = data.with_name(data.name + "-tools")
     path = socket_path("system", data, username)
     service = BoardService(path, hardware, _console(console, data, hardware))
-    put_tools(tools)
     sessions = SystemSessions(
         address=address,
         data=data,

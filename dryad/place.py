@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import BadConfig, NotPermitted
+from dryad.files import put
 
 CONFIG: Final = Path("/etc/boruta/dryad.toml")
 OLD_CONFIG: Final = Path("/etc/boruta/dryad.conf")  # the original's name
@@ -92,12 +93,7 @@ def kept_uuid(data: Path) -> str:
         known = path.read_text(encoding="utf-8").strip() if path.exists() else ""
         if not known:
             known = str(uuid.uuid4())
-            draft = path.with_suffix(".tmp")
-            with draft.open("w", encoding="utf-8") as file:
-                file.write(known + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            put(path, known + "\n", 0o644)
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path}: {error}") from None
     return known

@@ -14,7 +14,7 @@ from dryad.config import AgentConfig, check_trust
 from dryad.findings import Finding, ask, judged
 from dryad.sessions import sshd
 from dryad.sessions.account import COMMENT, TOOLS
-from dryad.sessions.cgroup import MOUNTS, OWN, mount_of
+from dryad.sessions.cgroup import MOUNTS, OWN, mount_of, own_of
 
 _PACKAGES: Final = {
     "useradd": "passwd", "usermod": "passwd", "userdel": "passwd",
@@ -74,8 +74,7 @@ def control_groups(mounts: Path = MOUNTS, own: Path = OWN) -> Finding:
     """
     try:
         mount = mount_of(mounts)
-        lines = own.read_text().splitlines()
-        mine = next((one[3:] for one in lines if one.startswith("0::")), None)
+        mine = own_of(own)
         if mount is None or mine is None:
             return Finding("cgroup", "warn", "no cgroup v2: sessions end by uid alone", _MEMORY)
         offered = set((mount / "cgroup.controllers").read_text().split())

@@ -49,18 +49,22 @@ SETTLED_S: Final = 1.0  # after this an agent does, most of the time, nothing
 class DirectoryLock:
     """Keeps a second agent out of a data directory; the kernel gives it back with the process.
 
+    Args:
+        data: the directory.
+        tries: who only looks whether there is an agent has the lock for a moment; it blocks.
+
     Raises:
         Busy: another process has it.
         BadConfig: the lock file cannot be made.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, tries: int = 1) -> None:
         path = data / "lock"
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise BadConfig(f"{path}: {error.strerror}") from None
-        for left in reversed(range(LOCK_TRIES)):
+        for left in reversed(range(tries)):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -68,7 +72,7 @@ class DirectoryLock:
                 if not left:
                     os.close(self._fd)
                     raise Busy(f"{data}: another agent uses this data directory") from None
-            time.sleep(LOCK_PAUSE_S)  # who only looks whether there is an agent has it for a moment
+            time.sleep(LOCK_PAUSE_S)
 
     def release(self) -> None:
         """Another agent may have it; idempotent."""
@@ -190,7 +194,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     from transport.client import Address
 
     data = private_dir(config.data, "agent's data directory")
-    lock = DirectoryLock(data)
+    lock = DirectoryLock(data, tries=LOCK_TRIES)
     try:
         server_key = "" if config.insecure else read_server_key(config.server_key)
         keys = load_pair(Path(config.key)) if config.key else None

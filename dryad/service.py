@@ -13,6 +13,7 @@ from typing import Final
 from boruta.domain.errors import ActionRefused, BadConfig, BorutaError, Busy, InfraError
 from dryad import place
 from dryad.config import AgentConfig, check_complete, load
+from dryad.files import put
 
 NAME: Final = "dryad.service"
 UNIT_FILE: Final = Path("/etc/systemd/system") / NAME
@@ -159,12 +160,9 @@ def _is_ours() -> bool:
 
 
 def _write(text: str) -> None:
-    draft = UNIT_FILE.with_name(f".{NAME}.new")
     try:
         UNIT_FILE.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        draft.chmod(0o644)
-        draft.replace(UNIT_FILE)
+        put(UNIT_FILE, text, 0o644)
     except OSError as error:
         raise InfraError(f"{UNIT_FILE}: {error.strerror or error}") from error
 

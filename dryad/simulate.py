@@ -14,6 +14,7 @@ from boruta.domain.commands import Registered
 from boruta.domain.errors import BorutaError, InfraError
 from boruta.domain.types import UUID_CAP, WorkerState
 from dryad import local, slots
+from dryad.board.sessions import put_tools
 from dryad.connection import SOFTWARE
 from dryad.hardware.port import Hardware
 from dryad.hardware.simulated import SimulatedHardware
@@ -165,7 +166,7 @@ class SimulatedBoard:
             caps=self._caps,
             sessions=embedded_sessions(
                 data=self.slot.path,
-                tools=self.slot.path.parent / "tools",
+                tools=slots.tools(self._order.data),
                 address=f"[{host}]:0" if ":" in host else f"{host}:0",
                 username=USERNAME,
                 hardware=hardware,
@@ -247,6 +248,7 @@ async def simulate(order: Order, stop: asyncio.Event, announce: Callable[[str], 
     boards = [
         SimulatedBoard(slot, order, admin, announce) for slot in slots.take(order.data, order.count)
     ]
+    put_tools(slots.tools(order.data))
     at_once = asyncio.Semaphore(STARTS_AT_ONCE)
 
     async def start(board: SimulatedBoard, server: LocalServer) -> None:

@@ -40,6 +40,11 @@ class Slot:
         self._lock.release()
 
 
+def tools(data: Path) -> Path:
+    """Where all boards of a DATA have the `board` command for their holders."""
+    return data / "simulated" / "tools"
+
+
 def take(data: Path, count: int) -> list[Slot]:
     """The first `count` free slots of a DATA.
 

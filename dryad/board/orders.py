@@ -1,3 +1,4 @@
+# mypy: disable-error-code="type-abstract"
 """What may be asked of a board's hardware in words, and who may ask it."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from boruta.domain.errors import ActionRefused, BadRequest, NotPermitted
 from dryad.hardware.port import Hardware, Measured, Showing, Switchable, Watched, Wired
@@ -16,6 +17,7 @@ LONGEST_TICK_S: Final = 30.0  # the next prepare waits for it
 LONGEST_RECORD_S: Final = 24 * 3600.0
 
 Words: TypeAlias = Sequence[str]
+_Side = TypeVar("_Side")  # one of the protocols of hardware
 Order: TypeAlias = Callable[[Hardware, Words], Awaitable[str]]
 
 
@@ -104,7 +106,7 @@ def read_recording(words: Words) -> Recording | None:
 
 async def record(hardware: Hardware, wanted: Recording) -> AsyncIterator[str]:
     """Lines of seconds since the start and mA; a reading that comes too late is left out."""
-    measured = _measured(hardware, "measures no current")
+    measured = _has(hardware, Measured, "measures no current")
     begun = time.monotonic()
     number = 0
     while (now := time.monotonic() - begun) <= wanted.for_s:
@@ -117,7 +119,7 @@ async def record(hardware: Hardware, wanted: Recording) -> AsyncIterator[str]:
 async def _power(hardware: Hardware, words: Words) -> str:
     match words:
         case []:
-            known = await _watched(hardware, "cannot tell its target's power").power()
+            known = await _has(hardware, Watched, "cannot tell its target's power").power()
             return "unknown\n" if known is None else "on\n" if known else "off\n"
         case ["on" | "off" as to]:
             await _switch(hardware).set_power(to == "on")
@@ -133,7 +135,7 @@ async def _power(hardware: Hardware, words: Words) -> str:
 async def _mux(hardware: Hardware, words: Words) -> str:
     match words:
         case []:
-            return f"{await _watched(hardware, 'has no card mux').mux()}\n"
+            return f"{await _has(hardware, Watched, 'has no card mux').mux()}\n"
         case ["ts"]:
             await _switch(hardware).set_mux("ts")
         case ["dut"]:
@@ -146,34 +148,34 @@ async def _mux(hardware: Hardware, words: Words) -> str:
 async def _current(hardware: Hardware, words: Words) -> str:
     if words:
         raise _wrong("current")
-    return f"{await _measured(hardware, 'measures no current').current()}\n"
+    return f"{await _has(hardware, Measured, 'measures no current').current()}\n"
 
 
 async def _led(hardware: Hardware, words: Words) -> str:
     if len(words) != 4 or words[0] not in ("1", "2"):
         raise _wrong("led")
     red, green, blue = (_whole("led", word, 0, 255) for word in words[1:])
-    showing = _showing(hardware, "has no LEDs")
+    showing = _has(hardware, Showing, "has no LEDs")
     await showing.set_led(1 if words[0] == "1" else 2, (red, green, blue))
     return ""
 
 
 async def _text(hardware: Hardware, words: Words) -> str:
-    await _showing(hardware, "has no display").show(" ".join(words))
+    await _has(hardware, Showing, "has no display").show(" ".join(words))
     return ""
 
 
 async def _hdmi(hardware: Hardware, words: Words) -> str:
     if list(words) not in (["on"], ["off"]):
         raise _wrong("hdmi")
-    await _wired(hardware, "has no HDMI").set_hdmi(words[0] == "on")
+    await _has(hardware, Wired, "has no HDMI").set_hdmi(words[0] == "on")
     return ""
 
 
 async def _dyper(hardware: Hardware, words: Words) -> str:
     if len(words) != 2 or words[0] not in ("1", "2") or words[1] not in ("on", "off"):
         raise _wrong("dyper")
-    wired = _wired(hardware, "has no dynamic jumpers")
+    wired = _has(hardware, Wired, "has no dynamic jumpers")
     await wired.set_dyper(1 if words[0] == "1" else 2, words[1] == "on")
     return ""
 
@@ -204,31 +206,11 @@ _ORDERS: Final[Mapping[str, Order]] = {
 
 
 def _switch(hardware: Hardware) -> Switchable:
-    if not isinstance(hardware, Switchable):
-        raise ActionRefused("this board cannot switch its target")
-    return hardware
+    return _has(hardware, Switchable, "cannot switch its target")
 
 
-def _watched(hardware: Hardware, lack: str) -> Watched:
-    if not isinstance(hardware, Watched):
-        raise ActionRefused(f"this board {lack}")
-    return hardware
-
-
-def _measured(hardware: Hardware, lack: str) -> Measured:
-    if not isinstance(hardware, Measured):
-        raise ActionRefused(f"this board {lack}")
-    return hardware
-
-
-def _showing(hardware: Hardware, lack: str) -> Showing:
-    if not isinstance(hardware, Showing):
-        raise ActionRefused(f"this board {lack}")
-    return hardware
-
-
-def _wired(hardware: Hardware, lack: str) -> Wired:
-    if not isinstance(hardware, Wired):
+def _has(hardware: Hardware, side: type[_Side], lack: str) -> _Side:
+    if not isinstance(hardware, side):
         raise ActionRefused(f"this board {lack}")
     return hardware
 

@@ -11,6 +11,7 @@ from typing import Final
 from boruta.domain.errors import InfraError
 from dryad.board import client, stm_compat
 from dryad.board.service import BoardService
+from dryad.files import put
 from dryad.sessions.home import PATH, TOOLS
 from dryad.sessions.port import Sessions
 
@@ -104,10 +105,7 @@ def put_tools(tools: Path, *, stm: bool = False) -> None:
         source = Path(module.__file__ or "").read_text(encoding="utf-8")
         try:
             tools.mkdir(mode=0o755, parents=True, exist_ok=True)
-            draft = command.with_name(f".{name}.new")
-            draft.write_text(f"#!{python} -I\n{MARK}\n{source}", encoding="utf-8")
-            draft.chmod(0o755)
-            draft.replace(command)
+            put(command, f"#!{python} -I\n{MARK}\n{source}", 0o755)
         except OSError as error:
             raise InfraError(f"{command}: {error.strerror or error}") from error
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import BadConfig, Busy, InfraError
+from dryad.sessions.home import find_shell
 
 COMMENT: Final = "Boruta holder"  # in the account's comment: it is dryad's, its home may be emptied
-SHELLS: Final = ("/bin/bash", "/bin/sh")
 LOCKS: Final = Path("/run/lock")
 TOOLS: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
 WITHIN_S: Final = 30.0  # for one of the tools; a small board's card may be slow
@@ -88,7 +88,7 @@ def ensure(name: str, groups: Sequence[str]) -> Account:
     try:
         known = pwd.getpwnam(name)
     except KeyError:
-        shell = next((path for path in SHELLS if os.access(path, os.X_OK)), SHELLS[-1])
+        shell = find_shell()
         # '*' is a password that nothing equals; useradd's own '!' would be a locked account, which
         # sshd refuses whatever the key. The home is made for each holder.
         words = ["useradd", "-p", "*", "-M", "-c", COMMENT, "-s", shell, "-G", ",".join(groups)]

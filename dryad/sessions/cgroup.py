@@ -124,7 +124,7 @@ def find(name: str, mounts: Path = MOUNTS, own: Path = OWN) -> Groups:
     (no systemd), and where nothing is delegated, it is a group beside the agent.
     """
     mount = mount_of(mounts)
-    mine = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), None)
+    mine = own_of(own)
     if mount is None or mine is None:
         return Groups(None)
     here = mount / mine.lstrip("/")
@@ -143,6 +143,12 @@ def find(name: str, mounts: Path = MOUNTS, own: Path = OWN) -> Groups:
     except OSError as error:
         event(_log, logging.WARNING, "no_control_groups", path=here, error=error)
         return Groups(None)
+
+
+def own_of(own: Path) -> str | None:
+    """The group of cgroup v2 that this process is in, from the top; None: there is none."""
+    lines = own.read_text().splitlines()
+    return next((line[3:] for line in lines if line.startswith("0::")), None)
 
 
 def mount_of(mounts: Path) -> Path | None:

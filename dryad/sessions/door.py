@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from dryad.sessions.listening import CONNECTIONS, KNOCKING
 from dryad.sessions.program import HolderChannel
 from dryad.sessions.stay import Stay
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dryad.sessions")
 
-KNOCKING = 64  # connections that have not shown the key; one more and the oldest is cut
-CONNECTIONS = 128  # of one holder
-LOGIN_WITHIN_S = 10.0  # then a connection that has not shown the key is cut
 
 Knocking = dict[asyncssh.SSHServerConnection, None]  # in order of arrival
 

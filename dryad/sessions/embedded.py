@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from boruta.domain.errors import SessionAlive
 from dryad.sessions import keys
-from dryad.sessions.listening import BACKLOG, listen, name_of
+from dryad.sessions.home import find_shell
+from dryad.sessions.listening import BACKLOG, KEEPALIVE_S, LOGIN_WITHIN_S, listen, name_of
 from dryad.sessions.stay import Stay, sweep_former
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dryad.sessions")
 
-SHELLS = ("/bin/bash", "/bin/sh")  # not the account's: the same command means the same everywhere
-KEEPALIVE_S = 15.0  # a client that does not answer three of them is gone
 # AES-GCM first: with the CPU's help it is several times as fast as chacha20.
 CIPHERS = (
     "aes128-gcm@openssh.com",
@@ -77,8 +75,7 @@ class EmbeddedSessions:
         self._data = data
         self._homes = data / "homes"
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="dryad-files")
-        shell = next((path for path in SHELLS if os.access(path, os.X_OK)), SHELLS[-1])
-        self._place = Place(username, shell, dict(hardware_env or {}), self._threads)
+        self._place = Place(username, find_shell(), dict(hardware_env or {}), self._threads)
         self._host_key = ""
         self._socket: socket.socket | None = None
         self._acceptor: asyncssh.SSHAcceptor | None = None
@@ -167,7 +164,7 @@ class EmbeddedSessions:
             await loop.run_in_executor(None, _load)
             import asyncssh
 
-            from dryad.sessions.door import LOGIN_WITHIN_S, Door
+            from dryad.sessions.door import Door
 
             host_key = asyncssh.read_private_key(self._data / "host_key")
             assert self._socket is not None

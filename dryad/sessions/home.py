@@ -15,6 +15,7 @@ from dryad.sessions.sweep import MARK
 
 LONGEST = 64  # bytes; a socket in the home must stay below the 108 of a Unix address
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHELLS = ("/bin/bash", "/bin/sh")  # whatever root has: the same command means the same everywhere
 TOOLS = "BOARD_TOOLS"  # a directory of commands for holders
 # A login shell sets up a PATH of its own, by /etc/profile.
 PROFILE = f'[ -z "${TOOLS}" ] || PATH="${TOOLS}:$PATH"\n'
@@ -60,6 +61,11 @@ class Home:
             "TMPDIR": str(self.tmp),
             MARK: self.token,
         }
+
+
+def find_shell() -> str:
+    """What runs holders' commands, and is their interactive shell."""
+    return next((path for path in SHELLS if os.access(path, os.X_OK)), SHELLS[-1])
 
 
 def make(base: Path, token: str) -> Home:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 import struct
 from pathlib import Path
 
 from boruta.domain.errors import BadConfig, BadRequest
+from dryad.files import put
 
 _BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _END = "-----END OPENSSH PRIVATE KEY-----"
@@ -77,14 +77,7 @@ def make(path: Path) -> None:
         serialization.PrivateFormat.OpenSSH,
         serialization.NoEncryption(),
     )
-    # Whole or not at all: a torn key would keep the agent from starting.
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    put(path, text, 0o600)  # a torn key would keep the agent from starting
 
 
 def _string(data: bytes) -> tuple[bytes, bytes]:

@@ -24,7 +24,6 @@ _log = logging.getLogger("dryad.sessions")
 ROUNDS: Final = 50
 PAUSE_S: Final = 0.02
 _HELPER_WITHIN_S: Final = 2.0
-LINGER: Final = Path("/var/lib/systemd/linger")
 RUNTIME: Final = Path("/run/user")
 
 
@@ -66,12 +65,11 @@ def kill_all(account: Account) -> list[int]:
 
 
 def stop_user_manager(account: Account) -> None:
-    """Ends the account's systemd, if it has one: it would start units again, at the next boot too.
+    """Ends the account's systemd, if it has one.
 
-    One that lingers lives without a login, and outside the holder's control group.
+    One that lingers lives without a login, and outside the holder's control group; `traces` has
+    removed what would start it at the next boot.
     """
-    with contextlib.suppress(OSError):
-        (LINGER / account.name).unlink()
     if not (RUNTIME / str(account.uid)).exists():
         return
     for words in (

@@ -1,4 +1,4 @@
-"""The socket on which sessions come in."""
+"""The socket on which sessions come in, and how many may come."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Final
 from boruta.domain.errors import BadAddress
 
 BACKLOG: Final = 128
+KNOCKING: Final = 64  # connections that have not shown the key; one more and the oldest is cut
+CONNECTIONS: Final = 128  # of one holder
+LOGIN_WITHIN_S: Final = 10.0  # then a connection that has not shown the key is cut
+KEEPALIVE_S: Final = 15.0  # a client that does not answer three of them is gone
 
 
 def listen(address: str) -> socket.socket:

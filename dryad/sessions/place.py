@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import InfraError
+from dryad.files import put
 from dryad.sessions import leaving, sshd, traces
 from dryad.sessions.account import Account
 from dryad.sessions.cgroup import Groups, JobGroup
-from dryad.sessions.home import PROFILE, remove_tree
+from dryad.sessions.home import PATH, PROFILE, remove_tree
 from dryad.sessions.limits import Limits
 
 SKELETON: Final = Path("/etc/skel")
@@ -74,7 +75,7 @@ class Place:
             username=self.account.name,
             env=self._env,
         )
-        sshd.write(self._run / "sshd_config", text, 0o600)
+        put(self._run / "sshd_config", text, 0o600)
 
     def stop(self) -> None:
         """Removes what `start` made; blocks."""
@@ -99,7 +100,7 @@ class Place:
                 token, memory=self._limits.bytes(), processes=self._limits.processes
             )
             # World-readable like any public key: sshd reads it with the holder's rights.
-            sshd.write(self.key_file, key + "\n", 0o644)
+            put(self.key_file, key + "\n", 0o644)
         except OSError as error:
             raise InfraError(f"the holder's place cannot be made: {error}") from error
 
@@ -118,7 +119,7 @@ class Place:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={"PATH": sshd.PATH},
+            env={"PATH": PATH},
             cwd="/",
         )
 

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import BadConfig, InfraError
+from dryad.sessions.listening import KEEPALIVE_S, LOGIN_WITHIN_S
 
 PLACES: Final = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"
 SEPARATION: Final = Path("/run/sshd")  # where Debian's server goes when it gives up its rights
-LOGIN_WITHIN_S: Final = 10
-KEEPALIVE_S: Final = 15
 SESSIONS: Final = 128  # channels of one connection
-PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Of one holder; what he may do with them is in docs/sessions.md.
 _SCRIPT: Final = 'echo 500 >/proc/self/oom_score_adj; [ -z "$0" ] || echo 0 >"$0" || exit 1; '
 
@@ -72,8 +70,8 @@ def config(*, host_key: Path, authorized_keys: Path, username: str, env: Mapping
         "X11Forwarding": "no",
         "AcceptEnv": "*",
         "Subsystem": "sftp internal-sftp",
-        "LoginGraceTime": LOGIN_WITHIN_S,
-        "ClientAliveInterval": KEEPALIVE_S,
+        "LoginGraceTime": f"{LOGIN_WITHIN_S:g}",
+        "ClientAliveInterval": f"{KEEPALIVE_S:g}",
         "ClientAliveCountMax": 3,
         "MaxSessions": SESSIONS,
         "UseDNS": "no",
@@ -123,17 +121,6 @@ def make_host_key(path: Path) -> None:
         os.fsync(
             file.fileno()
         )  # whole or not at all: a torn key would keep the agent from starting
-    temporary.rename(path)
-
-
-def write(path: Path, text: str, mode: int) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with open(fd, "w", encoding="utf-8") as file:
-        os.fchmod(fd, mode)
-        file.write(text)
     temporary.rename(path)
 
 

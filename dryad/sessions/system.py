@@ -23,14 +23,13 @@ from boruta.domain.errors import BadConfig, BorutaError, SessionAlive
 from dryad.logs import event
 from dryad.sessions import account as accounts
 from dryad.sessions import cgroup, keys, sshd, traces
+from dryad.sessions.home import PATH
 from dryad.sessions.limits import Limits
-from dryad.sessions.listening import listen, name_of
+from dryad.sessions.listening import CONNECTIONS, KNOCKING, listen, name_of
 from dryad.sessions.place import Place
 
 _log = logging.getLogger("dryad.sessions")
 
-KNOCKING: Final = 64  # connections that have not shown the key; one more and the oldest is cut
-CONNECTIONS: Final = 128  # of one holder, each a process of some megabytes
 _LINE: Final = 1 << 12  # bytes of one line of sshd's log
 
 
@@ -242,7 +241,7 @@ class SystemSessions:
                     stdin=connection.fileno(),
                     stdout=connection.fileno(),
                     stderr=subprocess.PIPE,
-                    env={"PATH": sshd.PATH},
+                    env={"PATH": PATH},
                     cwd="/",
                     start_new_session=True,
                     limit=_LINE,

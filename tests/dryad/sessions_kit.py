@@ -18,8 +18,9 @@ import asyncssh
 import pytest
 
 from boruta.domain.errors import InfraError
+from dryad.board.sessions import put_tools
 from dryad.hardware.port import Hardware
-from dryad.letting import embedded_sessions, system_sessions
+from dryad.letting import embedded_sessions, system_sessions, tools_of
 from dryad.sessions import account, leaving
 from dryad.sessions.embedded import EmbeddedSessions
 from dryad.sessions.limits import Limits
@@ -88,6 +89,14 @@ class Board:
         """Lets a key in; `logins` gets the epoch at the first login."""
         line = (key or self.key).with_suffix(".pub").read_text()
         await self.sessions.let_in(epoch, line, lambda: self.logins.append(epoch))
+
+    async def is_shut_until_the_next(self) -> None:
+        """A holder whose end failed keeps the board from others, and gets in no more himself."""
+        assert self.sessions.active
+        with pytest.raises((asyncssh.Error, OSError)):
+            await self.connect()
+        await self.let_in(2)
+        assert not self.sessions.active
 
     def options(self, key: Path | None = None) -> list[str]:
         """What every stock tool needs: nothing of the developer's own set-up."""
@@ -159,9 +168,11 @@ async def embedded(
             address="127.0.0.1:0", data=directory, username=NAME, hardware_env=ENV
         )
     else:
+        tools = tools_of("embedded", directory)
+        put_tools(tools)
         sessions = embedded_sessions(
             data=directory,
-            tools=directory / "tools",
+            tools=tools,
             address="127.0.0.1:0",
             username=NAME,
             hardware=hardware,
@@ -180,6 +191,7 @@ async def system(
     tool("useradd")
     directory = Path(tempfile.mkdtemp(prefix="bs-"))
     name = f"bt-{secrets.token_hex(4)}"
+    tools = tools_of("system", directory)
     sessions: Sessions
     if hardware is None:
         sessions = SystemSessions(
@@ -191,8 +203,13 @@ async def system(
             run=Path("/run/dryad-tests"),
         )
     else:
+        put_tools(tools)
         sessions = system_sessions(
-            data=directory, address="127.0.0.1:0", username=name, hardware=hardware
+            data=directory,
+            tools=tools,
+            address="127.0.0.1:0",
+            username=name,
+            hardware=hardware,
         )
     try:
         async with _running(sessions, directory, let_in) as made:
@@ -201,7 +218,7 @@ async def system(
         with contextlib.suppress(InfraError):
             leaving.kill_all(account.look_up(name))
         account.remove(name)
-        shutil.rmtree(directory.with_name(directory.name + "-tools"), ignore_errors=True)
+        shutil.rmtree(tools, ignore_errors=True)
 
 
 @asynccontextmanager

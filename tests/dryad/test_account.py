@@ -13,6 +13,7 @@ import pytest
 
 from boruta.domain.errors import BadConfig, Busy, InfraError
 from dryad.sessions import account
+from dryad.sessions.home import SHELLS
 from tests.dryad.sessions_kit import tool
 
 pytestmark = [
@@ -41,7 +42,7 @@ def test_it_is_made_without_a_password_and_without_a_home(name: str) -> None:
     assert made.uid >= 1000
     assert shadow(name) == "*"  # nothing equals it, and unlike "!" it is not locked
     assert not made.home.exists()
-    assert made.shell in account.SHELLS
+    assert made.shell in SHELLS
 
 
 def test_it_keeps_its_uid_and_is_unlocked_and_gets_the_groups_of_the_config(name: str) -> None:

@@ -19,7 +19,7 @@ from dryad import cli, place, preflight, preflight_machine, preflight_sessions, 
 from dryad.config import load
 from dryad.findings import Finding
 from dryad.preflight import look
-from dryad.running import DirectoryLock
+from dryad.running import LOCK_TRIES, DirectoryLock
 from dryad.standing import is_running
 
 CONFIG = {
@@ -193,7 +193,7 @@ def test_looking_never_keeps_an_agent_from_starting(tmp_path: Path) -> None:
         looker.start()
     try:
         for _ in range(300):
-            DirectoryLock(tmp_path).release()  # Busy would be raised here
+            DirectoryLock(tmp_path, tries=LOCK_TRIES).release()  # Busy would be raised here
     finally:
         over.set()
         for looker in lookers:

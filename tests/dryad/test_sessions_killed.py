@@ -69,7 +69,7 @@ STEPS = [
     ("dryad.sessions.place", "remove_tree"),
     ("dryad.sessions.place", "Place._make_home"),
     ("dryad.sessions.cgroup", "Groups.make"),
-    ("dryad.sessions.sshd", "write"),
+    ("dryad.sessions.place", "put"),
 ]
 
 

@@ -234,7 +234,7 @@ def test_a_connection_that_never_logs_in_is_cut_after_the_grace(
     board: Boards,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door, "LOGIN_WITHIN_S", 0.3)
+    monkeypatch.setattr("dryad.sessions.embedded.LOGIN_WITHIN_S", 0.3)
     monkeypatch.setattr(sshd, "LOGIN_WITHIN_S", 1)
 
     async def story() -> None:
