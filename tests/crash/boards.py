@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from boruta.domain.commands import Command, CommandReply, EndedJob, Lease, Registered
 from boruta.domain.types import UUID_CAP, Capabilities, Check
 from dryad.agent import Agent
 from dryad.clock import BootClock
@@ -93,24 +92,19 @@ class Door:
         writer.close()
 
 
-class WritingAgent(Agent):
-    """Writes down for whom it was told to keep the board."""
+def write_down_leases(agent: Agent, door: Door) -> None:
+    """Has it written down for whom the board is kept, in the very moment from which it is so.
 
-    door: Door
+    When the order is answered may be too late: that waits for the disk, the next order need not.
+    """
+    holding: Any = agent._holding
+    lend = holding.lend
 
-    async def handle(self, command: Command) -> CommandReply:
-        """Carries the command out."""
-        reply = await super().handle(command)
-        if isinstance(command, Lease):
-            self.door.tell("lease", epoch=command.epoch.board, request=command.id)
-        return reply
+    def told(req_id: int, epoch: int, *end: float) -> None:
+        door.tell("lease", epoch=epoch, request=req_id)
+        lend(req_id, epoch, *end)
 
-    async def registered(self, reply: Registered, told: EndedJob | None) -> None:
-        """Goes on with what the server names."""
-        job = reply.job
-        if job is not None and job.epoch == self._holding.open_epoch:
-            self.door.tell("lease", epoch=job.epoch, request=job.id)
-        await super().registered(reply, told)
+    holding.lend = told
 
 
 async def _fine() -> tuple[Check, ...]:
@@ -123,7 +117,7 @@ async def board(place: Path, address: Address, number: int, log: Log) -> None:
     data = place / uuid
     data.mkdir(mode=0o700, exist_ok=True)
     door = Door(uuid, log)
-    agent = WritingAgent(
+    agent = Agent(
         sessions=door,
         hardware=NoHardware(),
         check=_fine,
@@ -131,7 +125,7 @@ async def board(place: Path, address: Address, number: int, log: Log) -> None:
         clock=BootClock(),
         name=uuid,
     )
-    agent.door = door
+    write_down_leases(agent, door)
     ssh_address = await agent.start()
     connection = Connection(
         agent,

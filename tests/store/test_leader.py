@@ -75,9 +75,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def lead(
-    database: Hanging, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Leadership]:
+def lead(database: Hanging, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leadership]:
     """A server that leads and is about to renew its lease; no answer comes."""
     monkeypatch.setattr(leader, "RENEW_S", 0.001)
     made: Any = database
