@@ -104,6 +104,10 @@ class WorkerActor(WorkerShell):
             auto_recover=rules.auto_recover,
             job=self._job,
         )
+        if old is None or old.request_id is None or not back.job_over:
+            # It would not be answered before it is written, and be tried again until then: each try
+            # would be one more change that waits. The end of a job comes once, and goes on (A10).
+            self._check_store_takes_it()
 
         def then() -> None:
             if old is None:
@@ -292,9 +296,9 @@ class WorkerActor(WorkerShell):
                 # Its agent cannot register while that cannot be written.
                 self._board.later("grace", self.directory.rules.grace_s, epoch)
                 return
-            grace, ran = self.directory.rules.grace_s, self.directory.ran_for
-            if ran < grace:  # the server itself stood still (SAFETY, A7)
-                self._board.later("grace", grace - ran, epoch)
+            grace, heard = self.directory.rules.grace_s, self.directory.open_for
+            if heard < grace:  # the server stood still (SAFETY, A7), or had to refuse it
+                self._board.later("grace", grace - heard, epoch)
                 return
             gone = worker.lost(row, self._now, self._job)
             self._change(gone, None, over=("board_lost", "its worker was lost: " + gone.reason))
