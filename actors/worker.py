@@ -296,9 +296,9 @@ class WorkerActor(WorkerShell):
                 # Its agent cannot register while that cannot be written.
                 self._board.later("grace", self.directory.rules.grace_s, epoch)
                 return
-            grace, heard = self.directory.rules.grace_s, self.directory.open_for
-            if heard < grace:  # the server stood still (SAFETY, A7), or had to refuse it
-                self._board.later("grace", grace - heard, epoch)
+            grace, ran = self.directory.rules.grace_s, self.directory.open_for
+            if ran < grace:  # the server stood still (SAFETY, A7), or had to refuse it
+                self._board.later("grace", grace - ran, epoch)
                 return
             gone = worker.lost(row, self._now, self._job)
             self._change(gone, None, over=("board_lost", "its worker was lost: " + gone.reason))
