@@ -136,6 +136,9 @@ class Lab:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            if child.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.close()
 
 
 def _command(words: tuple[str, ...]) -> list[str]:
