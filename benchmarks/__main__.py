@@ -33,6 +33,7 @@ BENCHMARKS: Final = {
     "latency": "from new_request to IN PROGRESS, idle and at half load",
     "agent": "what one agent takes of a small board, beside bare Python",
     "agents": "thousands of agents on one server",
+    "back": "1,000 agents that come back to a server that was killed",
     "wire": "round trips beside raw ZeroMQ",
     "tunnel": "bytes through a tunnel beside direct loopback",
     "ssh": "ssh to a board beside stock sshd",

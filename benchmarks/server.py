@@ -71,6 +71,11 @@ class ServerProcess:
         self._process.terminate()
         self._process.wait()
 
+    def kill(self) -> None:
+        """SIGKILL: it tells nobody that it goes."""
+        self._process.kill()
+        self._process.wait()
+
 
 class BoardProcess:
     """So many boards in one process, of `benchmarks.boards` or `benchmarks.crowd`."""
@@ -105,11 +110,14 @@ class BoardProcess:
 
 @contextlib.contextmanager
 def running(
-    boards: int, processes: int = 1, module: str = "benchmarks.boards"
+    boards: int,
+    processes: int = 1,
+    module: str = "benchmarks.boards",
+    database: str = "memory:",
 ) -> Iterator[tuple[ServerProcess, list[BoardProcess]]]:
     """A server with boards that have registered."""
     with tempfile.TemporaryDirectory(prefix="boruta-bench-") as name, contextlib.ExitStack() as all:
-        server = ServerProcess(Path(name))
+        server = ServerProcess(Path(name), database)
         server.start()
         all.callback(server.stop)
         children = []
