@@ -37,10 +37,10 @@ def test_an_agent_that_dies_and_one_that_stands_still_lose_their_jobs_and_come_b
     place.boruta("exec", held, "--", "touch left")
     runs = place.start(
         "boruta", "--data", str(place.data), "run", "-c", "arch=stops", "--",
-        "touch left; echo $$; exec sleep 1000",
+        "touch left; setsid sleep 1000 >/dev/null 2>&1 & echo $!; sleep 1000",
     )  # fmt: skip
     place.until(lambda: place.said(runs).strip(), "it runs")
-    command = int(place.said(runs))
+    daemon = int(place.said(runs))
     stops.send_signal(signal.SIGSTOP)
     dies.kill()
 
@@ -56,9 +56,9 @@ def test_an_agent_that_dies_and_one_that_stands_still_lose_their_jobs_and_come_b
     place.until(lambda: runs.poll() is not None, "who waits is told", SILENT_S + GRACE_S + 5)
     assert runs.returncode == 125
     assert "out of reach for too long" in place.said(runs, "err")
-    assert alive(command), "nobody is there to end it"
+    assert alive(daemon), "nobody is there to end what he left"
     following = place.boruta("request", "-c", "arch=stops")
     stops.send_signal(signal.SIGCONT)
     place.boruta("wait", following)
-    assert not alive(command), "it is lent after the session before is over"
+    assert not alive(daemon), "it is lent when nothing of the session before is left"
     assert place.run("exec", following, "--", "test -e left").returncode == 1, "it was made clean"
