@@ -15,7 +15,7 @@ from typing import Final
 
 from boruta import logs
 from boruta.config import ServerConfig
-from boruta.domain.errors import BorutaError
+from boruta.domain.errors import BorutaError, StoreUnavailable
 from boruta.serving import Running, check_imports
 from boruta.supervised import Supervisor
 
@@ -88,6 +88,7 @@ class _Process:
         self._config = config
         self._reload = reload
         self._running: Running | None = None
+        self._has_served = False  # or stood by: whatever it is told of has worked once
         self._stop = asyncio.Event()
         self._signal: signal.Signals | None = None
         self._above = Supervisor(os.environ)
@@ -105,13 +106,25 @@ class _Process:
             self._above.close()
 
     async def _lead_again_and_again(self) -> int:
-        while True:
-            status = await self._lead()
-            if status is not None:
-                return status
+        told = ""
+        while not self._stop.is_set():
+            try:
+                status = await self._lead()
+            except StoreUnavailable as error:
+                if not self._has_served:
+                    raise
+                # It did step down for the database's sake; nobody else may be left to come back.
+                if error.message != told:
+                    log.error("database_out_of_reach reason=%r: trying again", error.message)
+                told = error.message
+            else:
+                if status is not None:
+                    return status
+                told = ""
             # Another one leads, or is about to: this one waits for its turn again.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), STAND_BACK_S)
+        return 0
 
     async def _lead(self) -> int | None:
         """From start to stop; None if another server has taken over."""
@@ -120,6 +133,7 @@ class _Process:
         await asyncio.wait((opening, stopped), timeout=OPENS_WITHIN_S, return_when=_FIRST)
         if not opening.done() and not stopped.done():
             # It is ready to take over, and what is started after it need not wait for that.
+            self._has_served = True
             self._above.tell(READY="1", STATUS="standing by for another server")
             await asyncio.wait((opening, stopped), return_when=_FIRST)
         stopped.cancel()
@@ -127,6 +141,7 @@ class _Process:
             opening.cancel()
         try:
             self._running = running = await opening
+            self._has_served = True
         except asyncio.CancelledError:
             log.info("server_stopped reason=%s", self._signal and self._signal.name)
             return 0

@@ -173,3 +173,34 @@ def test_a_leader_that_was_stopped_and_wakes_up_steps_down(pair: Pair) -> None:
     assert pair.lab.end(new) == 0
     assert pair.leads(0) < TAKES_OVER_S
     assert pair.call("exec", held, "--", "echo mine again") == "mine again"
+
+
+def test_two_servers_whose_database_was_away_longer_than_a_lease_go_on_by_themselves(
+    pair: Pair, postgres: Postgres
+) -> None:
+    held = pair.call("request", "-c", "arch=armv7l")
+    pair.call("wait", held)
+    pair.stands_by(1)
+    leader = pair.servers[0]
+    assert leader is not None
+    postgres.stop(signal.SIGQUIT)
+    try:
+        pair.lab.until(
+            lambda: "database_out_of_reach" in pair.lab.said(leader, "err"),
+            "it steps down, for another one waits, and finds no database to stand by at",
+        )
+    finally:
+        postgres.start()
+    pair.lab.until(
+        lambda: (
+            sum("server_started" in pair.lab.said(one, "err").rpartition("out_of_reach")[2]
+                for one in pair.servers if one is not None) == 1
+        ),
+        "one of them leads",
+    )  # fmt: skip
+    assert [one.poll() for one in pair.servers if one is not None] == [None, None]
+    pair.lab.until(
+        lambda: json.loads(pair.call("worker", "show", pair.uuid, "-o", "json"))["online"],
+        "the agent has found it",
+    )
+    assert pair.call("exec", held, "--", "echo still mine") == "still mine"
