@@ -136,7 +136,14 @@ class RequestsApi(Asking):
         )
         await self._committed(row)
         if not directory.journal.is_written(row.id):
-            await self._written(row.id)
+            try:
+                await self._written(row.id)
+            except StoreUnavailable as error:
+                # Whoever calls again without its token would have two: he is told which it is.
+                raise StoreUnavailable(
+                    f"request {row.id} is queued, but may be lost by a crash: {error.message}",
+                    **{**error.details, "id": row.id},
+                ) from None
         if directory.dispatcher.crowded:
             # Behind what it has made work for: who asks for thousands at once waits for himself,
             # and others do not wait for him.

@@ -221,6 +221,22 @@ def test_an_ill_store_lends_nothing_and_prolongs_nothing() -> None:
     assert farm.state(req_id) is ReqState.INPROGRESS
 
 
+def test_past_its_bound_a_store_takes_no_request_and_no_board_but_a_job_is_closed() -> None:
+    farm, req_id = lent()
+    farm.late.full = True
+    for call in (
+        lambda: farm.new(),
+        lambda: farm.register(FakeDryad(farm.sim, {"UUID": "b2"})),
+    ):
+        with pytest.raises(StoreUnavailable, match="too many changes wait") as caught:
+            call()
+        assert caught.value.details["retry_after_s"] == 1.0
+    closing = farm.start_call(farm.front.requests(ALICE).close_request(req_id))
+    farm.write()
+    assert closing.done
+    assert farm.state(req_id) is ReqState.DONE
+
+
 def test_access_to_a_job_that_is_written_is_given_by_an_ill_store_too() -> None:
     farm, req_id = lent()
     farm.writing()
@@ -234,8 +250,9 @@ def test_who_waits_for_a_store_that_falls_ill_is_told() -> None:
     made = farm.start_call(farm.front.requests(ALICE).new_request({}, 8, token="t"))
     farm.late.fall_ill()
     farm.sim.run_until_idle()
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="request 1 is queued, but may be lost") as caught:
         made.get(timeout=1)
+    assert caught.value.details == {"id": 1, "retry_after_s": 1.0}
     farm.late.get_well()
     farm.writing()
     assert farm.new(token="t") == 1, "it was made, and is found by its token"
