@@ -44,6 +44,9 @@ def test_keys_as_the_readme_makes_them(farm: Lab) -> None:
 
 def test_a_person_s_profile_as_the_readme_writes_it(farm: Lab) -> None:
     shell(farm, block(README, "keys"))
+    server = farm.server
+    assert server is not None
+    farm.until(lambda: "key_added name=alice" in farm.said(server, "err"), "the key is admitted")
     folder = farm.place / "boruta"
     folder.mkdir()
     text = block(README, "profile", "toml").replace("tcp://boruta.lab:7175", farm.url)
