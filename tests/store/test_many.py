@@ -8,7 +8,7 @@ from boruta.store.many import ManyAtOnce, as_json
 from boruta.store.net import Values
 from boruta.store.postgres import CONNECT, PostgresBackend
 from boruta.store.statements import Statement
-from tests.store.kit import PostgresPlace
+from tests.store.kit import PostgresPlace, a_busy_farm
 from tests.store.postgres import Postgres
 
 
@@ -28,8 +28,12 @@ def test_rows_are_found_by_their_index_however_few_there_were_when_it_was_planne
 ) -> None:
     import psycopg
 
+    store = pg.open()
+    a_busy_farm(store)
+    pg.written(store)
     rows: list[Values] = [(None,) * len(statement.names)]
     with psycopg.connect(postgres.url(database), **CONNECT) as connection:
+        connection.execute("ANALYZE")
         found = connection.execute(
             "EXPLAIN " + statement.text, (as_json(statement.names, rows),)
         ).fetchall()
