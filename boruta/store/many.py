@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from boruta.store.net import Values
 from boruta.store.schema import metadata
-from boruta.store.statements import WAS, Statement, Statements, column_of, quoted
+from boruta.store.statements import WAS, Statements, quoted
 
 _TYPES: Final = {
     sa.BigInteger: "bigint",
@@ -23,38 +23,15 @@ _TYPES: Final = {
 class ManyAtOnce(Statements):
     """Each takes one value, the rows as `as_json` makes them."""
 
-    def _insert(self, table: str, names: Sequence[str]) -> Statement:
-        columns = ", ".join(map(quoted, names))
-        text = (
-            f"INSERT INTO {table} ({columns}, changed_xid) "
-            f"SELECT {columns}, {self._xid} FROM {_rows(table, names)}"
-        )
-        return Statement(text, tuple(names), f"INSERT INTO {table}")
+    def _value(self, name: str) -> str:
+        return f"r.{quoted(name)}"
 
-    def _update(
-        self,
-        table: str,
-        names: Sequence[str],
-        where: Sequence[str],
-        *,
-        fixed: str = "",
-        xid: bool = False,
-        strict: bool = True,
-    ) -> Statement:
-        sets = [f"{quoted(name)} = r.{quoted(name)}" for name in names]
-        sets += [fixed] * bool(fixed) + [f"changed_xid = {self._xid}"] * xid
-        given = (*names, *where)
-        text = f"UPDATE {table} SET {', '.join(sets)} FROM {_rows(table, given)}{_on(table, where)}"
-        return Statement(text, given, f"UPDATE {table}", strict)
+    def _from(self, word: str, table: str, names: Sequence[str]) -> str:
+        return f" {word} {_rows(table, names)}"
 
-    def _delete(self, table: str, where: Sequence[str], *, strict: bool = True) -> Statement:
-        text = f"DELETE FROM {table} USING {_rows(table, where)}{_on(table, where)}"
-        return Statement(text, tuple(where), f"DELETE FROM {table}", strict)
-
-
-def _on(table: str, names: Sequence[str]) -> str:
-    same = (f"{table}.{column_of(name)} = r.{quoted(name)}" for name in names)
-    return " WHERE " * bool(names) + " AND ".join(same)
+    def _new(self, table: str, names: Sequence[str]) -> str:
+        columns = ", ".join(map(self._value, names))
+        return f"SELECT {columns}, {self._xid} FROM {_rows(table, names)}"
 
 
 def _rows(table: str, names: Sequence[str]) -> str:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 SETTINGS: Final = (
     "-c idle_in_transaction_session_timeout=2000 -c lock_timeout=2000 -c synchronous_commit=on "
     "-c default_transaction_isolation=read\\ committed -c timezone=UTC "
-    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "
+    "-c jit=off"  # none of our statements is worth it, and what is 'off' above counts as dear
 )
 CONNECT: Final[dict[str, Any]] = {
     "options": SETTINGS,

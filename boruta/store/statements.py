@@ -79,14 +79,6 @@ class Statements:
     def _delete_of(self, kind: type[Row]) -> Statement:
         return self._delete(TABLES[kind].table, (TABLES[kind].names[0], WAS))
 
-    # --- how a database says it
-    def _insert(self, table: str, names: Sequence[str]) -> Statement:
-        text = (
-            f"INSERT INTO {table} ({', '.join(map(quoted, names))}, changed_xid) "
-            f"VALUES ({', '.join('?' * len(names))}, {self._xid})"
-        )
-        return Statement(text, tuple(names), f"INSERT INTO {table}")
-
     def _update(
         self,
         table: str,
@@ -97,23 +89,40 @@ class Statements:
         xid: bool = False,
         strict: bool = True,
     ) -> Statement:
-        sets = [f"{quoted(name)} = ?" for name in names]
+        sets = [f"{quoted(name)} = {self._value(name)}" for name in names]
         sets += [fixed] * bool(fixed) + [f"changed_xid = {self._xid}"] * xid
-        text = f"UPDATE {table} SET {', '.join(sets)}{_where(where)}"
-        return Statement(text, (*names, *where), f"UPDATE {table}", strict)
+        given = (*names, *where)
+        text = f"UPDATE {table} SET {', '.join(sets)}{self._from('FROM', table, given)}"
+        return Statement(text + self._where(table, where), given, f"UPDATE {table}", strict)
 
     def _delete(self, table: str, where: Sequence[str], *, strict: bool = True) -> Statement:
-        text = f"DELETE FROM {table}{_where(where)}"
+        text = f"DELETE FROM {table}{self._from('USING', table, where)}{self._where(table, where)}"
         return Statement(text, tuple(where), f"DELETE FROM {table}", strict)
 
+    def _insert(self, table: str, names: Sequence[str]) -> Statement:
+        columns = ", ".join(map(quoted, names))
+        text = f"INSERT INTO {table} ({columns}, changed_xid) {self._new(table, names)}"
+        return Statement(text, tuple(names), f"INSERT INTO {table}")
 
-def _where(names: Sequence[str]) -> str:
-    return " WHERE " * bool(names) + " AND ".join(f"{column_of(name)} = ?" for name in names)
+    def _where(self, table: str, names: Sequence[str]) -> str:
+        columns = ("rev" if name == WAS else quoted(name) for name in names)
+        same = (
+            f"{table}.{column} = {self._value(name)}"
+            for column, name in zip(columns, names, strict=True)
+        )
+        return " WHERE " * bool(names) + " AND ".join(same)
 
+    # --- how a database says it
+    def _value(self, name: str) -> str:
+        return "?"
 
-def column_of(name: str) -> str:
-    """The column that a value of a condition is compared with."""
-    return "rev" if name == WAS else quoted(name)
+    def _from(self, word: str, table: str, names: Sequence[str]) -> str:
+        """Where the values of a change are, if not in its text."""
+        return ""
+
+    def _new(self, table: str, names: Sequence[str]) -> str:
+        """The new rows."""
+        return f"VALUES ({', '.join(map(self._value, names))}, {self._xid})"
 
 
 def quoted(name: str) -> str:
