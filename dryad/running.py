@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final, Self
 from boruta.domain.commands import Registered
 from boruta.domain.errors import BadConfig, Busy
 from boruta.domain.types import UUID_CAP, Capabilities
+from boruta.guarded import make_private_dir
+from boruta.pairs import load_pair, read_server_key
 from boruta.supervised import Supervisor
 from boruta.version import VERSION
 from dryad.agent import Agent
@@ -26,12 +28,11 @@ from dryad.connection import Connection
 from dryad.hardware import boards
 from dryad.hardware.port import Hardware
 from dryad.health import Health
-from dryad.keys import load_pair, read_server_key
 from dryad.lean import give_back_memory
 from dryad.lease import LeaseFile
 from dryad.letting import make_sessions
 from dryad.logs import event
-from dryad.place import kept_uuid, private_dir
+from dryad.place import kept_uuid
 from dryad.programs import Words
 from dryad.sessions.port import Sessions
 
@@ -185,6 +186,15 @@ def _status(
     }
 
 
+def _server_key(config: AgentConfig) -> str:
+    if config.insecure:
+        return ""
+    try:
+        return read_server_key(config.server_key)
+    except BadConfig as error:
+        raise BadConfig(f"server_key: {error.message}") from None
+
+
 async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     """Runs one agent until `stop` is set.
 
@@ -193,10 +203,11 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     """
     from transport.client import Address
 
-    data = private_dir(config.data, "agent's data directory")
+    data = config.data
+    make_private_dir(data, "agent's data directory")
     lock = DirectoryLock(data, tries=LOCK_TRIES)
     try:
-        server_key = "" if config.insecure else read_server_key(config.server_key)
+        server_key = _server_key(config)
         keys = load_pair(Path(config.key)) if config.key else None
         hardware = boards.make(config.hardware, config.board)
         running = await RunningAgent.start(

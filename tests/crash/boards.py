@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from boruta.domain.commands import Command, CommandReply, EndedJob, Lease, Registered
 from boruta.domain.types import UUID_CAP, Capabilities, Check
+from boruta.pairs import load_pair
 from dryad.agent import Agent
 from dryad.clock import BootClock
 from dryad.connection import Connection
 from dryad.hardware.port import NoHardware
-from dryad.keys import load_pair
 from dryad.lease import LeaseFile
 from tests.crash.log import Log
 from transport.client import Address

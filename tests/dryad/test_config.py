@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from boruta.domain.errors import BadConfig, NotPermitted
-from dryad import local, place
+from boruta.domain.errors import BadConfig
+from dryad import place
 from dryad.config import (
     AgentConfig,
     check_complete,
@@ -334,39 +334,3 @@ def test_a_uuid_is_made_once_and_kept(tmp_path: Path) -> None:
     assert place.kept_uuid(tmp_path) != first
 
 
-def test_a_directory_that_others_can_read_is_refused_with_what_mends_it(tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    assert place.private_dir(path, "data directory") == path
-    assert path.stat().st_mode & 0o777 == 0o700
-    path.chmod(0o750)
-    with pytest.raises(NotPermitted, match="chmod 700"):
-        place.private_dir(path, "data directory")
-
-
-def test_a_file_in_place_of_a_directory_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadConfig, match="cannot be made"):
-        place.private_dir(tmp_path / "file" / "data", "data directory")
-    with pytest.raises((BadConfig, NotPermitted)):
-        place.private_dir(tmp_path / "file", "data directory")
-
-
-def test_a_file_in_place_of_the_servers_data_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadConfig, match="it is a file"):
-        local.look(tmp_path / "file")
-
-
-def test_what_no_server_wrote_is_an_error(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    for junk in (b"\xba\xff", b"[]", b'{"url": 1}'):
-        (tmp_path / "server.json").write_bytes(junk)
-        with pytest.raises(BadConfig, match="not what a server writes"):
-            local.look(tmp_path)
-
-
-def test_relative_paths_in_the_environment_are_ignored(tmp_path: Path) -> None:
-    environ = {"XDG_STATE_HOME": "relative", "HOME": str(tmp_path)}
-    if os.geteuid() != 0:
-        assert place.server_data(environ) == tmp_path / ".local/state/boruta"
-    assert place.readable_server_data(environ) in (None, Path("/var/lib/boruta"))
