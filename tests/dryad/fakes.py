@@ -13,7 +13,7 @@ from boruta.domain.errors import SessionAlive
 from boruta.domain.types import Check, Epoch
 from dryad.agent import Agent
 from dryad.hardware.simulated import SimulatedHardware
-from dryad.lease import Forgetful, Memory
+from dryad.lease import Memory, Remembered
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHolder"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAnother"
@@ -119,6 +119,21 @@ class FakeSessions:
     async def stop(self) -> None:
         self.log.append("stop")
         self.open_key = None
+
+
+class Forgetful:
+    """Keeps it for the life of the process only."""
+
+    def __init__(self) -> None:
+        self.last = Remembered()
+
+    def load(self) -> Remembered:
+        """What was saved last."""
+        return self.last
+
+    async def save(self, what: Remembered) -> None:
+        """Keeps it."""
+        self.last = what
 
 
 @dataclass
