@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,8 @@ from dryad.files import put
 
 NAME: Final = "dryad.service"
 UNIT_FILE: Final = Path("/etc/systemd/system") / NAME
+PACKAGE: Final = Path("/usr/lib/boruta-dryad")  # where Debian's package has this code
+PACKAGED_PROGRAM: Final = "/usr/bin/dryad"
 PACKAGED: Final = (Path("/usr/lib/systemd/system") / NAME, Path("/lib/systemd/system") / NAME)
 TOOLS: Final = Path("/usr/local/bin")
 BOOTED: Final = Path("/run/systemd/system")  # sd_booted(3): systemd is what runs this machine
@@ -25,19 +27,20 @@ MARK: Final = "# Written by dryad install; dryad uninstall removes it. Change it
 # The holder's programs run below the agent and inherit all of this. So there is nothing that keeps
 # them from their home, /tmp, the board's devices or its kernel's log, from becoming their user, or
 # from what a debugger does; dryad's limits of a job take the place of the service's own.
-UNIT: Final = f"""\
-{MARK}
+UNIT: Final = """\
+{head}
 # systemctl edit dryad
 [Unit]
 Description=The Boruta agent of this board
 Wants=network-online.target
 After=network-online.target
 StartLimitIntervalSec=0
+ConditionPathExists={config}
 
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={{command}}
+ExecStart={command}
 Restart=always
 RestartSec=2
 WatchdogSec=60
@@ -66,16 +69,28 @@ WantedBy=multi-user.target
 """
 
 
-def unit(config: Path) -> str:
-    """The text of the unit, for this interpreter.
+def unit(config: Path, program: Sequence[str] | None = None, head: str = MARK) -> str:
+    """The text of the unit.
+
+    Args:
+        config: the agent's.
+        program: the `dryad` command; None: this one.
+        head: its first line, a comment.
 
     Raises:
         BadConfig: the path has signs that no line can have.
     """
-    words = [sys.executable, "-m", "dryad", "run", "--config", str(config)]
+    words = [*(program or _this_program()), "run", "--config", str(config)]
     if not all(word.isprintable() for word in words):
         raise BadConfig(f"{str(config)!r}: a unit cannot name a file with such signs")
-    return UNIT.format(command=" ".join(map(_quoted, words)))
+    command = " ".join(map(_quoted, words))
+    return UNIT.format(head=head, config=str(config).replace("%", "%%"), command=command)
+
+
+def _this_program() -> Sequence[str]:
+    if Path(__file__).is_relative_to(PACKAGE):
+        return (PACKAGED_PROGRAM,)
+    return (sys.executable, "-m", "dryad")
 
 
 def _quoted(word: str) -> str:
@@ -118,6 +133,9 @@ def install(config: Path, *, stm_compat: bool = False) -> Iterator[str]:
     check_complete(settings)
     text = unit(config)
     _check_ours()
+    packaged = next((path for path in PACKAGED if path.exists()), None)
+    if packaged is not None and config != place.CONFIG:
+        raise ActionRefused(f"{packaged}: reads {place.CONFIG}, not {config}; put it there")
     bad = [one for one in look(settings, {}) if one.state == "FAIL"]
     if failed := [f"{one.name}: {one.detail} -> {one.hint}" for one in bad if one.name != "server"]:
         raise ActionRefused(f"dryad check --config {config} fails: {'; '.join(failed)}")
@@ -130,7 +148,6 @@ def install(config: Path, *, stm_compat: bool = False) -> Iterator[str]:
     yield f"{TOOLS / 'board'}: written"
     if stm_compat:
         yield f"{TOOLS / 'stm'}: written"
-    packaged = next((path for path in PACKAGED if path.exists()), None)
     if packaged is None:
         _write(text)
         yield f"{UNIT_FILE}: written"

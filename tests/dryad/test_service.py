@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from boruta.domain.errors import ActionRefused, BadConfig, Busy, InfraError
-from dryad import cli, service
+from dryad import cli, place, service
 from dryad.running import DirectoryLock
 from dryad.sessions import account, leaving
 
@@ -121,10 +121,13 @@ def test_a_unit_that_somebody_wrote_himself_is_not_replaced_nor_removed(
 
 
 def test_a_unit_of_a_package_is_used_and_stays(
-    tmp_path: Path, server: int, systemctl: Path
+    tmp_path: Path, server: int, systemctl: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "packaged").touch()
     path = config(tmp_path, server)
+    with pytest.raises(ActionRefused, match=r"packaged: reads /etc/boruta/dryad\.toml, not"):
+        list(service.install(path))
+    monkeypatch.setattr(place, "CONFIG", path)
     list(service.install(path))
     assert not service.UNIT_FILE.exists()
     list(service.uninstall(path))
