@@ -16,18 +16,6 @@ from dryad import logs
 from dryad.cli import main
 
 
-@pytest.fixture(autouse=True)
-def own_logging() -> object:
-    names = ("dryad", "boruta", "transport")
-    before = {name: list(logging.getLogger(name).handlers) for name in names}
-    yield None
-    for name, handlers in before.items():
-        logger = logging.getLogger(name)
-        logger.handlers[:] = handlers
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
-
-
 def typed(*words: str) -> int:
     return main(words)
 

@@ -332,5 +332,3 @@ def test_a_uuid_is_made_once_and_kept(tmp_path: Path) -> None:
     assert place.kept_uuid(tmp_path) == first
     (tmp_path / "uuid").write_text("")
     assert place.kept_uuid(tmp_path) != first
-
-

@@ -19,8 +19,9 @@ from boruta.domain.errors import ActionRefused, BadConfig, Busy, InfraError
 from dryad import cli, place, service
 from dryad.running import DirectoryLock
 from dryad.sessions import account, leaving
+from tests.dryad.sessions_kit import needs_library
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, needs_library]
 NOBODY = "boruta-no-such-one"
 
 

@@ -26,6 +26,7 @@ from dryad.findings import Finding
 from dryad.hardware.simulated import SimulatedHardware
 from dryad.preflight import look
 from dryad.running import DirectoryLock
+from tests.dryad.sessions_kit import needs_library
 
 pytestmark = pytest.mark.integration
 KEY = "a" * 40
@@ -59,6 +60,7 @@ def findings(path: Path) -> dict[str, Finding]:
 
 
 # --- check
+@needs_library
 def test_a_machine_that_can_be_a_board_passes(
     tmp_path: Path, server: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +227,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@needs_library
 def test_install_checks_and_writes_and_uninstall_removes(
     elsewhere: Path, server: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +248,7 @@ def test_install_checks_and_writes_and_uninstall_removes(
     assert cli.main(["uninstall", "--config", str(path)]) == 0
 
 
+@needs_library
 def test_install_refuses_what_would_not_run(elsewhere: Path, server: int) -> None:
     with pytest.raises(BadConfig, match="dryad init writes one"):
         list(service.install(elsewhere / "none.toml"))

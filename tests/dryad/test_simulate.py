@@ -145,6 +145,7 @@ class Farm:
         self.running: Any = None
 
     async def open(self) -> None:
+        pytest.importorskip("sqlalchemy", reason="no server can run here")
         from boruta.serving import Running, farm_config
 
         config = farm_config(None, self.data, "tcp://127.0.0.1:0", kept=True)
