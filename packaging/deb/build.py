@@ -27,7 +27,10 @@ NAME: Final = "boruta-dryad"
 CODE: Final = Path("usr/lib") / NAME
 OURS: Final = ("boruta", "actors", "transport", "dryad")
 SCRIPTS: Final = ("postinst", "prerm", "postrm")
-MAINTAINER: Final = "Boruta <boruta@localhost>"
+# Who builds it answers for it, by the names that Debian's own tools look for.
+MAINTAINER: Final = (
+    f"{os.environ.get('DEBFULLNAME', 'Boruta')} <{os.environ.get('DEBEMAIL', 'boruta@localhost')}>"
+)
 
 
 def build(directory: Path) -> Path:
