@@ -34,7 +34,7 @@ crash: $(VENV)/.installed-test
 	@BORUTA_KILLS=$(KILLS) BORUTA_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/crash/test_kills.py
 
 deb: $(VENV)/.installed
-	@$(BIN)/python packaging/deb/build.py dist
+	@$(BIN)/python packaging/deb/make_deb.py dist
 
 agent-tests: $(VENV)/.installed
 	@$(BIN)/python packaging/deb/agent_tests.py $(SUITE) -n 2 tests/dryad

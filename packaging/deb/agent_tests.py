@@ -14,9 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from make_deb import ROOT, build
 from root import Root, running
-
-from build import ROOT, build
 
 MIRROR: Final = "http://deb.debian.org/debian"
 PACKAGES: Final = (

@@ -35,7 +35,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built package."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("dpkg-deb is not installed")
-    words = [sys.executable, ROOT / "packaging/deb/build.py", tmp_path_factory.mktemp("deb")]
+    words = [sys.executable, ROOT / "packaging/deb/make_deb.py", tmp_path_factory.mktemp("deb")]
     done = subprocess.run(words, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())

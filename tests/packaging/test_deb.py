@@ -33,7 +33,7 @@ def tree(package: Path, tmp_path: Path) -> Path:
 
 
 def test_the_same_tree_makes_the_same_bytes(package: Path, tmp_path: Path) -> None:
-    words = [sys.executable, str(ROOT / "packaging/deb/build.py"), str(tmp_path)]
+    words = [sys.executable, str(ROOT / "packaging/deb/make_deb.py"), str(tmp_path)]
     subprocess.run(words, check=True, capture_output=True, umask=0o077)
     assert (tmp_path / package.name).read_bytes() == package.read_bytes()
     assert package.name == f"boruta-dryad_{VERSION}_all.deb"

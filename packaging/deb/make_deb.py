@@ -1,4 +1,4 @@
-"""Builds the agent as a package of Debian's: `build.py [DIRECTORY]`, or `make deb`.
+"""Builds the agent as a package of Debian's: `make_deb.py [DIRECTORY]`, or `make deb`.
 
 What the agent imports of this tree goes into a directory of its own, with pykka, which is pure
 Python; pyzmq, msgpack and pyserial are Debian's, since a board of ARMv7 finds no wheels of them.
