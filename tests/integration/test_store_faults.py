@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -94,6 +96,65 @@ def hold(farm: Lab) -> str:
     farm.boruta("wait", req_id)
     farm.boruta("exec", req_id, "--", "true")
     return req_id
+
+
+def mounted(place: Path, options: str) -> None:
+    """A file system there; only root can make one."""
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(place: Lab) -> Iterator[Lab]:
+    """The server's data on a disk of its own, of a few megabytes; what agents keep on another."""
+    place.data.mkdir()
+    mounted(place.data, "size=4m,mode=700")
+    try:
+        (place.data / "simulated").mkdir(mode=0o700)
+        mounted(place.data / "simulated", "size=4m,mode=700")
+        yield place
+    finally:
+        place.close()
+        subprocess.run(["umount", "--recursive", "--lazy", str(place.data)], check=True)
+
+
+def filled(farm: Lab) -> Heal:
+    """Somebody else's file takes all of the disk."""
+    ballast = farm.data / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return ballast.unlink
+
+
+def read_only(farm: Lab) -> Heal:
+    """The file system is made read-only, once the server has no file of it open."""
+
+    def remounted(how: str) -> bool:
+        words = ["mount", "-o", f"remount,{how}", str(farm.data)]
+        return subprocess.run(words, capture_output=True).returncode == 0
+
+    release = locked(farm)  # an error makes it close them, until it tries again
+    farm.until(lambda: refused(farm), "it waits for its database", 20)
+    release()
+    farm.until(lambda: remounted("ro"), "nobody writes there", 20)
+
+    def heal() -> None:
+        assert remounted("rw")
+
+    return heal
+
+
+@pytest.mark.parametrize("fault", [filled, read_only])
+def test_a_disk_that_takes_nothing_more(disk: Lab, fault: Callable[[Lab], Heal]) -> None:
+    disk.start_server(*QUIET)
+    disk.start_boards(2, "-c", "arch=armv7l")
+    goes_through_it(disk, lambda: fault(disk))
 
 
 @pytest.mark.parametrize("fault", [full, locked])
