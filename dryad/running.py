@@ -29,11 +29,12 @@ from dryad.health import Health
 from dryad.keys import load_pair, read_server_key
 from dryad.lean import give_back_memory
 from dryad.lease import LeaseFile
-from dryad.letting import make_sessions
+from dryad.letting import make_room, make_sessions
 from dryad.logs import event
 from dryad.place import kept_uuid, private_dir
 from dryad.programs import Words
 from dryad.sessions.port import Sessions
+from dryad.sessions.room import Room
 
 if TYPE_CHECKING:
     from transport.client import Address, KeyPair
@@ -105,6 +106,7 @@ class RunningAgent:
         insecure: bool = False,
         checks: Mapping[str, Words] | None = None,
         on_registered: Callable[[Registered], None] | None = None,
+        room: Room | None = None,
     ) -> Self:
         """Sweeps, listens, and connects; it registers by itself, now and after each loss.
 
@@ -135,6 +137,7 @@ class RunningAgent:
             memory=LeaseFile(data / "lease"),
             clock=BootClock(),
             name=full[UUID_CAP],
+            room=room,
         )
         try:
             address = await agent.start()
@@ -208,6 +211,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
             keys=keys,
             insecure=config.insecure,
             checks=config.checks,
+            room=make_room(config, data),
         )
         event(
             _log,
