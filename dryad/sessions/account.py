@@ -21,6 +21,7 @@ from dryad.sessions.home import find_shell
 
 COMMENT: Final = "Boruta holder"  # in the account's comment: it is dryad's, its home may be emptied
 LOCKS: Final = Path("/run/lock")
+SHADOW: Final = Path("/etc/shadow")
 TOOLS: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
 WITHIN_S: Final = 30.0  # for one of the tools; a small board's card may be slow
 
@@ -102,9 +103,22 @@ def ensure(name: str, groups: Sequence[str]) -> Account:
             )
         if known.pw_uid == 0:
             raise BadConfig(f"[user] name: {name!r} has uid 0; holders do not run as root")
-        # The password too: somebody may have locked the account.
-        _run("user update failed", {}, ["usermod", "-p", "*", "-G", ",".join(groups), name])
+        if not _is_as_wanted(known, groups):
+            # The password too: somebody may have locked the account.
+            _run("user update failed", {}, ["usermod", "-p", "*", "-G", ",".join(groups), name])
     return look_up(name)
+
+
+def _is_as_wanted(known: pwd.struct_passwd, groups: Sequence[str]) -> bool:
+    """Whether usermod, which writes four files on the card each time, has nothing to do."""
+    wanted = {known.pw_gid, *(grp.getgrnam(group).gr_gid for group in groups)}
+    if set(os.getgrouplist(known.pw_name, known.pw_gid)) != wanted:
+        return False
+    try:
+        lines = SHADOW.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith(f"{known.pw_name}:*:") for line in lines)
 
 
 def look_up(name: str) -> Account:
