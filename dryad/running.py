@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import time
@@ -18,6 +17,7 @@ from boruta.domain.errors import BadConfig, Busy
 from boruta.domain.types import UUID_CAP, Capabilities
 from boruta.supervised import Supervisor
 from boruta.version import VERSION
+from dryad import files
 from dryad.agent import Agent
 from dryad.board.sessions import BoardSessions
 from dryad.clock import BootClock, utc_now
@@ -61,18 +61,15 @@ class DirectoryLock:
 
     def __init__(self, data: Path, *, tries: int = 1) -> None:
         path = data / "lock"
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise BadConfig(f"{path}: {error.strerror}") from None
         for left in reversed(range(tries)):
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._fd = files.lock(path)
                 break
-            except OSError:
+            except BlockingIOError as held:
                 if not left:
-                    os.close(self._fd)
-                    raise Busy(f"{data}: another agent uses this data directory") from None
+                    raise Busy(f"{data}: another agent uses this data directory{held}") from None
+            except OSError as error:
+                raise BadConfig(f"{path}: {error.strerror}") from None
             time.sleep(LOCK_PAUSE_S)
 
     def release(self) -> None:

@@ -170,11 +170,13 @@ def meant(key: str, allowed: Sequence[str]) -> str:
 
 def kind(value: object) -> str:
     """What a value of TOML is, for people."""
+    if value == "":
+        return "an empty text"
     names: dict[type, str] = {
         bool: "true or false",
         int: "a number",
         float: "a number",
-        str: "an empty text",
+        str: "a text",
         list: "a list",
         dict: "a table",
     }

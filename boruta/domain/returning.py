@@ -95,7 +95,7 @@ def _ended_by(said: str) -> tuple[str, str]:
         case "over_limit":
             return said, "its holder took more of the board's disk than one may ([limits] disk)"
         case _:
-            return "board_failed", ""
+            return "board_failed", "its board says that it is over"
 
 
 def why_taken_back(row: WorkerRow | None) -> tuple[str, str]:

@@ -90,6 +90,8 @@ def test_root_by_another_name_is_refused(name: str) -> None:
     subprocess.run(["useradd", "-o", "-u", "0", "-M", "-c", account.COMMENT, name], check=True)
     with pytest.raises(BadConfig, match="uid 0"):
         account.ensure(name, [])
+    with pytest.raises(BadConfig, match="'root' has uid 0"):  # and no advice to make it ours
+        account.ensure("root", [])
 
 
 def test_it_is_removed_once(name: str) -> None:
@@ -102,7 +104,7 @@ def test_it_is_removed_once(name: str) -> None:
 
 def test_only_one_agent_has_it(tmp_path: Path) -> None:
     held = account.lock("holder", tmp_path)
-    with pytest.raises(Busy, match=r"another agent .* 'holder'"):
+    with pytest.raises(Busy, match=rf"another agent .* 'holder': pid {os.getpid()}$"):
         account.lock("holder", tmp_path)
     os.close(held)
     os.close(account.lock("holder", tmp_path))

@@ -150,6 +150,7 @@ something_else = 1
         ("limits = 5", 1, ["limits", "[limits]", "a number"]),
         ("[limits]\nfiles = 3", 2, ["[limits] files", "from 64 to"]),
         ("[limits]\nprocesses = true", 2, ["[limits] processes", "want a number"]),
+        ("trust_holders = 'yes'", 1, ["trust_holders", "want true or false, not a text"]),
         ("[limits]\nfile = 0", 2, ["[limits] file", "from 1 to"]),
         ("[limits]\ndisk = '9 GB'", 2, ["[limits] disk", "want a number"]),
         ("[limits]\nproceses = 50", 2, ["[limits] proceses", "did you mean processes?"]),
