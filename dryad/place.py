@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -53,6 +52,8 @@ def kept_uuid(data: Path) -> str:
     try:
         known = path.read_text(encoding="utf-8").strip() if path.exists() else ""
         if not known:
+            import uuid  # once in a board's life
+
             known = str(uuid.uuid4())
             put(path, known + "\n", 0o644)
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from boruta.domain.types import Check, Epoch
 from dryad.agent import Agent
 from dryad.hardware.simulated import SimulatedHardware
 from dryad.lease import Memory, Remembered
+from dryad.sessions.room import Room
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHolder"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAnother"
@@ -148,6 +149,7 @@ class Board:
     faults: list[str] = field(default_factory=list)
     news: int = 0
     checks: tuple[Check, ...] = (Check("disk", True, "1 GiB free"),)
+    room: Room | None = None
 
     def __post_init__(self) -> None:
         async def check() -> tuple[Check, ...]:
@@ -160,6 +162,7 @@ class Board:
             memory=self.memory,
             clock=self.clock,
             boot=self.boot,
+            room=self.room,
         )
         self.agent.listen(on_fault=self.faults.append, on_news=self._count)
 

@@ -101,6 +101,19 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_an_agent_of_roots_loads_nothing_that_it_never_uses() -> None:
+    unused = ("ssl", "bz2", "lzma", "hashlib", "secrets", "uuid", "email", "http")
+    code = (
+        "import sys, dryad.lean; dryad.lean.leave_out_the_unused(); "
+        "import dryad.cli, dryad.running, dryad.sessions.system, transport.client; "
+        f"print([name for name in {unused!r} if sys.modules.get(name)])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.strip() == "[]"
+
+
 def test_an_agent_runs_as_a_module() -> None:
     found = subprocess.run(
         [sys.executable, "-m", "dryad", "--version"],

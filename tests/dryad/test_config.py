@@ -60,6 +60,8 @@ groups = ["dialout"]
 [limits]
 processes = 200
 memory = 300
+file = 64
+disk = 512
 [console]
 port = "/dev/ttyS1"
 [checks]
@@ -86,7 +88,7 @@ card = ["/usr/bin/card", "-q"]
         },
         username="holder",
         groups=("dialout",),
-        limits=Limits(processes=200, memory=300 << 20),
+        limits=Limits(processes=200, memory=300 << 20, file=64 << 20, disk=512 << 20),
         console=("/dev/ttyS1", 115200),
         checks={"fan": ("/bin/sh", "-c", "fan-ok"), "card": ("/usr/bin/card", "-q")},
     )
@@ -148,6 +150,9 @@ something_else = 1
         ("limits = 5", 1, ["limits", "[limits]", "a number"]),
         ("[limits]\nfiles = 3", 2, ["[limits] files", "from 64 to"]),
         ("[limits]\nprocesses = true", 2, ["[limits] processes", "want a number"]),
+        ("trust_holders = 'yes'", 1, ["trust_holders", "want true or false, not a text"]),
+        ("[limits]\nfile = 0", 2, ["[limits] file", "from 1 to"]),
+        ("[limits]\ndisk = '9 GB'", 2, ["[limits] disk", "want a number"]),
         ("[limits]\nproceses = 50", 2, ["[limits] proceses", "did you mean processes?"]),
     ],
 )

@@ -311,15 +311,22 @@ def test_the_originals_flags_do_what_they_did(tmp_path: Path) -> None:
     assert status == 0
     assert (board.powered, board.side, board.display) == (True, "ts", "")
     assert stm(tmp_path)[:3] == (0, "", "")
+    words = "-dut -cur-start -cur-size 2 -cur-duration 1h -cur-get -remote /run/stm-user.socket"
+    assert stm(tmp_path, *words.split())[:3] == (0, "", "")  # none yet, and no error
 
 
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
         (["-ts", "-dut"], 1, "conflicting flags"),
-        (["-tick", "-m", "soon"], 1, 'invalid value "soon"'),
+        (["-tick", "-m", "soon"], 2, 'invalid value "soon" for flag -m'),
+        (["-cur-start", "-cur-size", "x"], 2, 'invalid value "x" for flag -cur-size'),
+        (["-cur-start", "-cur-stop"], 1, "conflicting flags: cur-start and cur-stop"),
+        (["-cur-start", "-cur-size", "120960001"], 1, "'120960001' (allowed: 1 to 100000)"),
+        (["-cur-start", "-cur-duration=300ms"], 1, "one in 2.5 ms (allowed: one in 3 ms"),
+        (["-cur-get"], 1, "no sample was recorded"),
         (["-led1", "1,2,300"], 1, "wrong colour"),
-        (["-cur-start"], 1, "board current --record"),
+        (["-serve"], 1, "the agent has the board"),
         (["-hdmi", "on"], 0, ""),
         (["-hdmi", "maybe"], 0, "wrong value for hdmi: maybe"),
     ],

@@ -55,7 +55,7 @@ def test_the_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
     with child:
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
-        with pytest.raises(Busy, match="another agent"):
+        with pytest.raises(Busy, match=f"another agent uses this data directory: pid {child.pid}$"):
             DirectoryLock(tmp_path)
         child.kill()
         child.wait(10)
