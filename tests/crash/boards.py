@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from boruta.domain.commands import Command, CommandReply, EndedJob, Lease, Registered
-from boruta.domain.types import UUID_CAP, Capabilities, Check
+from boruta.domain.types import UUID_CAP, Capabilities, Check, ReqID
 from boruta.pairs import load_pair
 from dryad.agent import Agent
 from dryad.clock import BootClock
@@ -93,24 +92,15 @@ class Door:
         writer.close()
 
 
-class WritingAgent(Agent):
-    """Writes down for whom it was told to keep the board."""
+def write_leases(agent: Agent, door: Door) -> None:
+    """Writes down for whom the board is kept, at the instant at which it is."""
+    lend = agent._holding.lend
 
-    door: Door
+    def noted(req_id: ReqID, board: int, ends_at: float, end_rev: int) -> None:
+        door.tell("lease", epoch=board, request=req_id)
+        lend(req_id, board, ends_at, end_rev)
 
-    async def handle(self, command: Command) -> CommandReply:
-        """Carries the command out."""
-        reply = await super().handle(command)
-        if isinstance(command, Lease):
-            self.door.tell("lease", epoch=command.epoch.board, request=command.id)
-        return reply
-
-    async def registered(self, reply: Registered, told: EndedJob | None) -> None:
-        """Goes on with what the server names."""
-        job = reply.job
-        if job is not None and job.epoch == self._holding.open_epoch:
-            self.door.tell("lease", epoch=job.epoch, request=job.id)
-        await super().registered(reply, told)
+    agent._holding.lend = noted  # type: ignore[method-assign]
 
 
 async def _fine() -> tuple[Check, ...]:
@@ -123,7 +113,7 @@ async def board(place: Path, address: Address, number: int, log: Log) -> None:
     data = place / uuid
     data.mkdir(mode=0o700, exist_ok=True)
     door = Door(uuid, log)
-    agent = WritingAgent(
+    agent = Agent(
         sessions=door,
         hardware=NoHardware(),
         check=_fine,
@@ -131,7 +121,7 @@ async def board(place: Path, address: Address, number: int, log: Log) -> None:
         clock=BootClock(),
         name=uuid,
     )
-    agent.door = door
+    write_leases(agent, door)
     ssh_address = await agent.start()
     connection = Connection(
         agent,

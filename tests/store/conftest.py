@@ -46,6 +46,8 @@ def database(postgres: Postgres, tables: str) -> str:
     with postgres.connect(tables) as connection:
         connection.execute("TRUNCATE workers, requests, jobs, events, servers RESTART IDENTITY")
         connection.execute("UPDATE meta SET position = 0, last_id = 0, last_seq = 0")
+        connection.execute("UPDATE meta SET store_key_id = ''")  # nobody's yet
+        connection.execute("UPDATE leader SET lease_until = NULL")
         connection.execute(f"UPDATE alembic_version SET version_num = '{SCHEMA:04}'")
     return tables
 
