@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.integration.doc_blocks import ROOT
 from tests.integration.lab import Lab, alive, lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -176,3 +181,43 @@ def test_a_port_in_use_is_named(farm: Lab, tmp_path: Path) -> None:
     done = farm.run("--data", str(tmp_path / "other"), "server", "--bind", farm.url, timeout=20)
     assert done.returncode != 0
     assert farm.url.removeprefix("tcp://") in done.stderr
+
+
+HOUR_OFF = """
+import datetime, sys, time
+off = float(sys.argv.pop(1))
+date, clock = time.time, time.clock_gettime
+time.time = lambda: date() + off
+time.clock_gettime = lambda which: clock(which) + off * (which == time.CLOCK_REALTIME)
+import dryad.clock
+now = dryad.clock.utc_now
+dryad.clock.utc_now = lambda: now() + datetime.timedelta(seconds=off)
+from dryad.entry import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("off", [-3600, 3600])
+def test_an_agent_whose_date_is_an_hour_off_keeps_a_job_for_its_time(farm: Lab, off: int) -> None:
+    farm.boruta("key", "new", "board-17", "--role", "worker", "--out", str(farm.place))
+    server_key = json.loads((farm.data / "server.json").read_text())["server_key"]
+    (farm.place / "dryad.toml").write_text(
+        f"server = '{farm.url}'\nserver_key = '{server_key}'\nkey = 'board-17.key_secret'\n"
+        "data = 'board'\nssh_address = '127.0.0.1:0'\nsessions = 'embedded'\n"
+        "trust_holders = true\n[caps]\narch = 'armv7l'\n"
+    )
+    words = (str(off), "run", "--config", "dryad.toml")
+    agent = farm.start(
+        sys.executable, "-c", HOUR_OFF, *words, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    farm.until(lambda: " registered " in farm.said(agent, "err"), "the agent")
+    line = farm.said(agent, "err").splitlines()[-1]
+    said = datetime.fromisoformat(line.split()[0])
+    assert abs((said - datetime.now(UTC)).total_seconds() - off) < 60  # it believes it
+    (uuid,) = farm.boruta("workers", "-o", "id").split()
+    farm.boruta("worker", "enable", uuid)
+    req_id = hold(farm, "--for", "4s")
+    assert farm.boruta("exec", req_id, "--", "echo mine") == "mine"
+    took = farm.until(lambda: farm.request(req_id)["state"] == "DONE", "its time is up", 10)
+    assert took > 1
+    assert farm.boruta("run", "-c", "arch=armv7l", "--", "echo next") == "next"
