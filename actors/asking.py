@@ -9,7 +9,7 @@ import pykka
 from actors.base import ActorGone
 from actors.runtime import Future
 from actors.system import System
-from boruta.domain.errors import NotFoundError, ShuttingDown, StoreUnavailable
+from boruta.domain.errors import NotFoundError, ShuttingDown
 from boruta.domain.slices import Sliced
 from boruta.domain.types import Caller, ReqID, WorkerUUID
 
@@ -45,15 +45,7 @@ class Asking:
             raise ActorGone(missing) from None
 
     def _check_store(self) -> None:
-        """Refuses what could not be written: better now than half done (SAFETY, A10)."""
-        store = self._directory.store
-        if store.unwell is not None:
-            raise store.unwell
-        if store.full:
-            raise StoreUnavailable(
-                "the store does not keep up: too many changes wait to be written",
-                retry_after_s=1.0,
-            )
+        self._directory.check_store()
 
     async def _written(self, key: ReqID | WorkerUUID) -> None:
         """Waits until all that is known of this request or board outlives a crash.

@@ -17,6 +17,7 @@ from actors.journal import Journal
 from actors.messages import Gone, Once, PermitGranted
 from actors.runtime import Dispatcher, TimerHandle
 from boruta.domain import defaults
+from boruta.domain.errors import StoreUnavailable
 from boruta.domain.holds import Holds
 from boruta.domain.ports import Access, DryadPort, Store
 from boruta.domain.request import Limits
@@ -123,6 +124,7 @@ class Directory:
         self.undeliverable = 0
         self.next_tick: tuple[TimerHandle, float] | None = None  # and when it is due
         self.started_at = self.awoke_at = dispatcher.now()
+        self.well_since = self.started_at  # the store; what could not be written was refused before
         self.known_at_start = frozenset(row.uuid for row in store.workers())
         self.ever_registered = bool(self.known_at_start)
 
@@ -215,6 +217,25 @@ class Directory:
             self.ended.append(req_id)  # its session is not surely over yet (SAFETY, A4)
             return
         self.journal.submit((Remove(RequestRow, req_id, row.rev),), lambda _: None)
+
+    def check_store(self) -> None:
+        """Refuses what could not be written: better now than half done (SAFETY, A10).
+
+        Raises:
+            StoreUnavailable: it is unwell, or does not keep up.
+        """
+        if self.store.unwell is not None:
+            raise self.store.unwell
+        if self.store.full:
+            raise StoreUnavailable(
+                "the store does not keep up: too many changes wait to be written",
+                retry_after_s=1.0,
+            )
+
+    @property
+    def open_for(self) -> float:
+        """Seconds for which an agent that came back could have registered, as far as we know."""
+        return min(self.ran_for, self.dispatcher.now() - self.well_since)
 
     @property
     def ran_for(self) -> float:

@@ -69,6 +69,7 @@ class System:
         self._sweep_timer: TimerHandle | None = None
         self._tick_timer: TimerHandle | None = None
         self._ticked_at = dispatcher.now()
+        self._was_unwell = False  # the store
         self.worst_lag_s = 0.0  # how late a tick was at most: what the thread was held for
 
     def start(self, *, looks: bool = True) -> None:
@@ -113,9 +114,11 @@ class System:
             self.on_deposed(store.deposed)
         elif unwell is not None:
             log.error("store_unwell reason=%r: nothing is lent until it is well", str(unwell))
-        else:
+        elif self._was_unwell:  # else it is full, or not full any more, which the store has logged
             log.warning("store_well position=%d", store.position)
+            self.directory.well_since = self.directory.dispatcher.now()
             self.directory.tell_matcher(Match())
+        self._was_unwell = unwell is not None
 
     def _tick(self) -> None:
         """Notices that this process was stopped, or its machine asleep (SAFETY, A7)."""

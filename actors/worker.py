@@ -104,6 +104,10 @@ class WorkerActor(WorkerShell):
             auto_recover=rules.auto_recover,
             job=self._job,
         )
+        if old is None or old.request_id is None or not back.job_over:
+            # It would not be answered before it is written, and be tried again until then: each try
+            # would be one more change that waits. The end of a job comes once, and goes on (A10).
+            self._check_store_takes_it()
 
         def then() -> None:
             if old is None:
@@ -292,8 +296,8 @@ class WorkerActor(WorkerShell):
                 # Its agent cannot register while that cannot be written.
                 self._board.later("grace", self.directory.rules.grace_s, epoch)
                 return
-            grace, ran = self.directory.rules.grace_s, self.directory.ran_for
-            if ran < grace:  # the server itself stood still (SAFETY, A7)
+            grace, ran = self.directory.rules.grace_s, self.directory.open_for
+            if ran < grace:  # the server stood still (SAFETY, A7), or had to refuse it
                 self._board.later("grace", grace - ran, epoch)
                 return
             gone = worker.lost(row, self._now, self._job)

@@ -259,13 +259,25 @@ class WorkerShell(FarmActor[WorkerMessage]):
         count, most = self.directory.boards_of[by.name], self.directory.rules.per_key
         if by.role is not Role.WORKER or count < most:
             return
-        self.directory.workers.pop(self._uuid, None)
-        self.directory.presence.pop(self._uuid, None)
-        self.stop()
+        self._leave_unknown()
         raise Busy(
             f"the key {by.name} has registered {count} boards; [workers] per_key allows {most}",
             retry_after_s=defaults.BACKOFF_S[1],
         )
+
+    def _check_store_takes_it(self) -> None:
+        try:
+            self.directory.check_store()
+        except BorutaError:
+            if self._row is None:
+                self._leave_unknown()
+            raise
+
+    def _leave_unknown(self) -> None:
+        """There is no such board: no actor of it is left either."""
+        self.directory.workers.pop(self._uuid, None)
+        self.directory.presence.pop(self._uuid, None)
+        self.stop()
 
     def _check(self, reply: Future | None) -> None:
         port = self._presence.port

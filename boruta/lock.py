@@ -25,9 +25,7 @@ class DataLock:
     def __init__(self, data: Path) -> None:
         path = data / "lock"
         try:
-            # For reading alone: what is open for writing would keep an admin from making the file
-            # system read-only.
-            self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise NotPermitted(f"{path}: cannot be opened: {error.strerror}") from None
         try:
@@ -43,12 +41,8 @@ class DataLock:
                 path=str(data),
                 **({"pid": int(holder)} if holder.isdecimal() else {}),
             ) from None
-        self._path = path
-        try:
-            path.write_text(f"{os.getpid()}\n")
-        except OSError as error:
-            os.close(self._fd)
-            raise NotPermitted(f"{path}: cannot be written: {error.strerror}") from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         _held.add(self)
 
     def release(self) -> None:
@@ -56,7 +50,7 @@ class DataLock:
         if self._fd < 0:
             return
         with contextlib.suppress(OSError):
-            self._path.write_text("")
+            os.ftruncate(self._fd, 0)
         self._drop()
 
     def _drop(self) -> None:

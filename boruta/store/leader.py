@@ -25,7 +25,8 @@ log = logging.getLogger("boruta.leader")
 LEASE_S: Final = 6.0
 RENEW_S: Final = 1.5
 LOOK_S: Final = 0.5  # of one that waits; a leader that goes wakes it at once
-TRIED_S: Final = 15.0  # a renewal that hangs fails within so long
+# Whoever stood still for longer may have been succeeded by a server that he has never heard of.
+STOOD_S: Final = LEASE_S - RENEW_S
 STANDBY_S: Final = 5.0  # one that has not looked for so long does not wait any more
 _CHANNEL: Final = "boruta_leader"
 _RENEW: Final = (
@@ -58,7 +59,8 @@ class Leadership:
         self, backend: PostgresBackend, server: ServerIdentity, now: Callable[[], float]
     ) -> None:
         self.backend, self._server, self._now = backend, server, now
-        self._until = self._tried = float("-inf")
+        self._until = self._tried = self._woke = float("-inf")
+        self._asked = now()
         self._connection: psycopg.Connection[Any] | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -69,17 +71,27 @@ class Leadership:
     def holds(self) -> bool:
         """Whether nobody else can lead now.
 
-        Where nobody was waiting when the database was last heard, and it is not we who stood still,
-        the lead is kept without one: it would be given up for no successor.
+        Where nobody was waiting when the database was last heard, the lead is kept without a lease:
+        it would be given up for no successor, however long the database does not answer. Not so if
+        it is we who stood still: then somebody may have come, and a renewal has to tell.
         """
-        now = self._now()
-        alone = self.epoch > 0 and not self.others and now - self._tried < TRIED_S
+        now = self._asked_now()
+        alone = self.epoch > 0 and not self.others and self._tried >= self._woke
         return now < self._until or alone
 
     @property
     def is_over(self) -> bool:
         """Whether another server may lead by now."""
-        return self.epoch == 0 or (self.others > 0 and self._now() >= self._until)
+        now = self._asked_now()
+        return self.epoch == 0 or (self.others > 0 and now >= self._until)
+
+    def _asked_now(self) -> float:
+        """The time. A server that runs asks several times a second, so a gap says that it stood."""
+        now = self._now()
+        if now - self._asked > STOOD_S:
+            self._woke = now
+        self._asked = now
+        return now
 
     # --- before
     def wait(self, give_up: threading.Event, seen: Seen) -> bool:
@@ -129,6 +141,7 @@ class Leadership:
 
         def renew() -> None:
             while not self._over.wait(RENEW_S):
+                began = self._now()
                 try:
                     if not self._renew():
                         with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -137,8 +150,10 @@ class Leadership:
                 except (psycopg.Error, OSError) as error:
                     log.warning("lease_not_renewed reason=%r", why(error))
                     self._close()
-                self._tried = self._now()
+                # As of its beginning: an answer may be from before we stood still.
+                self._tried = began
 
+        self._asked = self._now()
         self._thread = threading.Thread(target=renew, name="boruta-lease", daemon=True)
         self._thread.start()
 

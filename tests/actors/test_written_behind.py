@@ -278,6 +278,38 @@ def test_a_board_out_of_reach_is_not_lost_while_its_return_could_not_be_written(
     assert farm.state(req_id) is ReqState.FAILED
 
 
+def test_boards_that_come_again_and_again_leave_an_ill_store_nothing_to_write() -> None:
+    farm, req_id = lent()
+    held = farm.dryads["b1"]
+    farm.late.fall_ill()
+    farm.lose(held)
+    for dryad in (held, FakeDryad(farm.sim, {"UUID": "b2"})) * 3:
+        with pytest.raises(StoreUnavailable, match="disk is full"):
+            farm.register(dryad)
+    assert farm.late.position == farm.late.written
+    assert "b2" not in farm.system.directory.workers
+    # A job that nobody can do any more ends at once, as others do.
+    held.reconnect(restarted=True)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            farm.register(held)
+    assert farm.state(req_id) is ReqState.FAILED
+    ends = farm.late.position - farm.late.written
+    assert ends == 2, "what the board became, and the end of its request"
+
+
+def test_an_agent_has_the_whole_grace_once_it_can_register_again() -> None:
+    farm, req_id = lent()
+    farm.late.fall_ill()
+    farm.lose(farm.dryads["b1"])
+    farm.sim.advance(defaults.WORKER_GRACE_S - 1.0)
+    farm.late.get_well()
+    farm.writing()
+    farm.sim.advance(defaults.WORKER_GRACE_S - 1.0)
+    farm.register(farm.dryads["b1"])
+    assert farm.state(req_id) is ReqState.INPROGRESS
+
+
 def test_matching_goes_on_when_the_store_is_well_again() -> None:
     farm = Late()
     farm.writing()

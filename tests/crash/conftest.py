@@ -1,5 +1,5 @@
-"""The databases of the farms that are killed."""
+"""The databases of the farms that are killed, and cut off."""
 
-from tests.store.conftest import database, postgres, tables
+from tests.store.conftest import database, postgres, proxy, tables
 
-__all__ = ["database", "postgres", "tables"]
+__all__ = ["database", "postgres", "proxy", "tables"]

@@ -48,7 +48,6 @@ class CrashFarm(Lab):
     ) -> None:
         super().__init__(place)
         self._database, self._seed = database, seed
-        self.through = database  # by which URL the server has it, if that is another one
         self._lives, self._entry = lives, tuple(entry)
         self.random = random.Random(seed)
         self._bind = "tcp://127.0.0.1:0"
@@ -75,7 +74,7 @@ class CrashFarm(Lab):
 
     def spawn_server(self) -> None:
         """Starts the server; does not wait for it."""
-        words = ("--data", str(self.data), "--bind", self._bind, "--database", self.through)
+        words = ("--data", str(self.data), "--bind", self._bind, "--database", self._database)
         words = ("server", "--config", str(self.place / "boruta.toml"), *words)
         if self._entry:
             command = (sys.executable, "-m", *self._entry, *words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from boruta.store.schema import SCHEMA
 from tests.store.kit import Place, PostgresPlace, SqlitePlace, private_dir
-from tests.store.postgres import Postgres, running, why_not
+from tests.store.postgres import PORT, Postgres, running, why_not
+from tests.store.proxy import Proxy
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +53,15 @@ def database(postgres: Postgres, tables: str) -> str:
         connection.execute("UPDATE leader SET lease_until = NULL")
         connection.execute(f"UPDATE alembic_version SET version_num = '{SCHEMA:04}'")
     return tables
+
+
+@pytest.fixture
+def proxy(postgres: Postgres) -> Iterator[tuple[Proxy, Path]]:
+    """A wire that can be cut, and the directory of its socket."""
+    with tempfile.TemporaryDirectory(prefix="boruta-wire-", dir="/tmp") as place:
+        made = Proxy(Path(place), postgres.place, PORT)
+        yield made, Path(place)
+        made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,9 @@ from boruta.domain.rows import Write
 from boruta.store.database import SqlBackend
 from boruta.store.durable import DurableStore
 from tests.store.kit import PostgresPlace, a_worker, private_dir
-from tests.store.postgres import PORT, Postgres
+from tests.store.postgres import Postgres
 from tests.store.proxy import Proxy, Where
 from tests.store.test_faults import a_large_request, heals, is_ill
-
-
-@pytest.fixture
-def proxy(postgres: Postgres) -> Iterator[tuple[Proxy, Path]]:
-    """A wire that can be cut, and the directory of its socket."""
-    with tempfile.TemporaryDirectory(prefix="boruta-wire-", dir="/tmp") as place:
-        made = Proxy(Path(place), postgres.place, PORT)
-        yield made, Path(place)
-        made.close()
 
 
 @pytest.fixture
