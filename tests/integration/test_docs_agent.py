@@ -89,7 +89,7 @@ def test_the_package_is_built_as_the_page_does_it(tmp_path: Path) -> None:
     if shutil.which("dpkg-deb") is None:
         pytest.skip("dpkg-deb is not installed")
     done = subprocess.run(
-        ["make", "--dry-run", *block(PAGE, "deb").split()[1:]],
+        ["make", "--dry-run", "--no-print-directory", *block(PAGE, "deb").split()[1:]],
         cwd=ROOT,
         capture_output=True,
         text=True,
