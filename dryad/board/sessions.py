@@ -86,18 +86,24 @@ def environment(service: BoardService, tools: Path) -> Mapping[str, str]:
     }
 
 
-def put_tools(tools: Path, *, stm: bool = False) -> None:
+def put_tools(tools: Path, *, board: bool = True, stm: bool = False) -> list[Path]:
     """Puts the `board` command in a directory that holders' shells look in; blocks.
 
     Args:
         tools: the directory.
+        board: put it there.
         stm: the original's command too.
+
+    Returns:
+        What was written.
 
     Raises:
         InfraError: it cannot be written, or is somebody else's.
     """
     python = next((path for path in PYTHONS if os.access(path, os.X_OK)), sys.executable)
-    modules = {"board": client, "stm": stm_compat} if stm else {"board": client}
+    modules = {"board": client} if board else {}
+    if stm:
+        modules["stm"] = stm_compat
     for name, module in modules.items():
         command = tools / name
         if command.exists() and not _is_ours(command):
@@ -108,6 +114,7 @@ def put_tools(tools: Path, *, stm: bool = False) -> None:
             put(command, f"#!{python} -I\n{MARK}\n{source}", 0o755)
         except OSError as error:
             raise InfraError(f"{command}: {error.strerror or error}") from error
+    return [tools / name for name in modules]
 
 
 def remove_tools(tools: Path) -> list[Path]:
