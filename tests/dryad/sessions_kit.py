@@ -17,11 +17,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from boruta.domain.errors import InfraError
+from boruta.domain.errors import BadConfig, InfraError
 from dryad.board.sessions import put_tools
 from dryad.hardware.port import Hardware
 from dryad.letting import embedded_sessions, system_sessions, tools_of
-from dryad.sessions import account, leaving
+from dryad.sessions import account, leaving, library
 from dryad.sessions.embedded import EmbeddedSessions
 from dryad.sessions.limits import Limits
 from dryad.sessions.port import Sessions
@@ -38,6 +38,14 @@ def tool(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed on this machine")
     return path
+
+
+def need_library() -> None:
+    """Skips the test where asyncssh is too old for sessions of the agent's own."""
+    try:
+        library.check()
+    except BadConfig as error:
+        pytest.skip(error.message)
 
 
 Boards = Callable[..., AbstractAsyncContextManager["Board"]]
@@ -160,6 +168,7 @@ async def embedded(
     *, let_in: bool = True, hardware: Hardware | None = None
 ) -> AsyncIterator[Board]:
     """Sessions of the agent's own on loopback, a key let in at epoch 1; all is gone afterwards."""
+    need_library()
     # Short: the private home then lies in the data directory, as on a board.
     directory = Path(tempfile.mkdtemp(prefix="bs-"))
     sessions: Sessions
