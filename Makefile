@@ -1,6 +1,7 @@
 # Two commands on a bare machine with Python 3.11+:  make demo  and  make test
 # Many seeds of a farm in virtual time, on all cores:   make simulate SEEDS=500
 # Real servers that are killed again and again:         make crash KILLS=50 SEED=7
+# The agent as a Debian package, into dist/:            make deb
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ FAULTS ?= 1
 KILLS ?= 50
 SEED := $(or $(SEED),$(shell od -An -N2 -tu2 /dev/urandom | tr -d ' '))
 
-.PHONY: demo test simulate crash lint pykka-suite clean
+.PHONY: demo test simulate crash deb lint pykka-suite clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/boruta demo
@@ -30,9 +31,13 @@ crash: $(VENV)/.installed-test
 	@echo "SEED=$(SEED)"
 	@BORUTA_KILLS=$(KILLS) BORUTA_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/crash/test_kills.py
 
+deb: $(VENV)/.installed
+	@$(BIN)/python packaging/deb/build.py
+
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check $(CHECKED) tests benchmarks examples
+	$(BIN)/ruff check $(CHECKED) tests benchmarks examples packaging
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/mypy packaging/deb/*.py
 	$(BIN)/lint-imports
 
 pykka-suite: $(VENV)/.installed-test
