@@ -34,9 +34,8 @@ for place in dev/shm tmp var/tmp; do mount -t tmpfs -o mode=1777 boruta-root $pl
 mount -t tmpfs -o mode=755 boruta-root run
 mkdir -m 1777 run/lock
 rm -f usr/sbin/policy-rc.d
-trap '' CHLD
 echo made
-exec chroot . cat
+exec env --ignore-signal=CHLD chroot . cat
 """
 
 
@@ -45,8 +44,15 @@ class Root:
 
     def __init__(self, pid: int) -> None:
         self._enter = [
-            *("nsenter", f"--target={pid}", "--mount", "--pid", "--ipc", "--root", "--wd=/", "--"),
-            *("env", "-i", f"PATH={PATH}", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"),
+            *("nsenter", f"--target={pid}", "--mount", "--pid", "--ipc", "--root", "--"),
+            *(
+                "env",
+                "--chdir=/",
+                "-i",
+                f"PATH={PATH}",
+                "LANG=C.UTF-8",
+                "DEBIAN_FRONTEND=noninteractive",
+            ),
         ]
 
     def run(self, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -67,7 +73,7 @@ class Root:
 
     def write(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Puts a file there."""
-        script = 'umask 077; mkdir -p -m 755 "${1%/*}" && cat >"$1" && chmod "$2" "$1"'
+        script = 'umask 077; mkdir -p -m 755 "${1%/*}/" && cat >"$1" && chmod "$2" "$1"'
         words = ("sh", "-c", script, "sh", path, f"{mode:o}")
         self.run(*words, input=content, text=False, check=True)
 
