@@ -21,6 +21,7 @@ PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS: Final = ("unshare", "nsenter", "mount", "chroot", "dpkg-deb", "dpkg", "apt-get")
 # The first process only reads until its input ends, and all the others end with it. It ignores
 # SIGCHLD, so that the kernel buries what is orphaned: zombies would count as a holder's programs.
+# It says "made" when it is in there: whoever enters before would be in the running system.
 _MADE: Final = """\
 set -e
 mount -t tmpfs -o mode=755 boruta-root "$1"
@@ -34,8 +35,8 @@ for place in dev/shm tmp var/tmp; do mount -t tmpfs -o mode=1777 boruta-root $pl
 mount -t tmpfs -o mode=755 boruta-root run
 mkdir -m 1777 run/lock
 rm -f usr/sbin/policy-rc.d
-echo made
-exec env --ignore-signal=CHLD chroot . cat
+touch throw-away
+exec chroot . sh -c 'echo made; exec env --ignore-signal=CHLD cat'
 """
 
 
@@ -103,6 +104,8 @@ def throw_away_root(place: Path) -> Iterator[Root]:
         if first.stdout.readline() != "made\n":
             pytest.skip(f"no throw-away root here: {first.communicate()[1].strip()}")
         children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text()
-        yield Root(int(children.split()[0]))
+        root = Root(int(children.split()[0]))
+        assert root.has("/throw-away"), "this is the running system"
+        yield root
     finally:
         first.communicate()  # the end of its input is its end

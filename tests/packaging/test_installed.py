@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from dryad.sessions import account
 from tests.integration.doc_blocks import block
 from tests.integration.lab import Lab, lab
 from tests.packaging.root import LOWER, Root, throw_away_root
@@ -25,6 +24,8 @@ ssh_address = "127.0.0.1:0"
 [caps]
 UUID = "of-a-package"
 arch = "armv7l"
+[user]
+name = "boruta-packaged"
 """
 
 
@@ -72,8 +73,8 @@ def configure(root: Root, farm: Lab) -> None:
     )
 
 
-def accounts(root: Root) -> str:
-    return root.does("getent", "passwd")
+def has_account(root: Root) -> bool:
+    return root.run("getent", "passwd", "boruta-packaged").returncode == 0
 
 
 def test_a_board_s_life_with_the_package(machine: Root, farm: Lab, package: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_board_s_life_with_the_package(machine: Root, farm: Lab, package: Path
     farm.until(lambda: " registered " in log.read_text(), "the agent")
     farm.boruta("worker", "enable", "of-a-package")
     ran = farm.boruta("run", "-c", "arch=armv7l", "--", "id -un; cat /etc/hostname /proc/1/comm")
-    assert ran.splitlines()[0] == "boruta-user"
+    assert ran.splitlines()[0] == "boruta-packaged"
     assert ran.splitlines()[-1] == "cat"  # it was in there, not here
     status = json.loads(machine.does("dryad", "status", "-o", "json"))
     assert (status["pid"], status["registered"]) == (int(pid), True)
@@ -110,16 +111,16 @@ def test_a_board_s_life_with_the_package(machine: Root, farm: Lab, package: Path
     processes = machine.does("sh", "-c", "cat /proc/[0-9]*/stat").splitlines()
     assert [line for line in processes if ") Z " in line] == []
 
-    assert account.COMMENT in accounts(machine)
+    assert has_account(machine)
     machine.does("dpkg", "--install", f"/{package.name}")  # the same again, as an upgrade
-    assert account.COMMENT in accounts(machine)
+    assert has_account(machine)
 
     # What a holder left, and an agent that was killed did not clear up.
-    machine.does("sh", "-c", "touch /tmp/left; chown boruta-user: /tmp/left")
+    machine.does("sh", "-c", "touch /tmp/left; chown boruta-packaged: /tmp/left")
     remove, purge = block(PAGE, "debian-end").splitlines()
     said = machine.does("sh", "-euc", remove)
-    assert "account boruta-user: removed" in said
-    assert account.COMMENT not in accounts(machine)
+    assert "account boruta-packaged: removed" in said
+    assert not has_account(machine)
     assert not machine.has("/tmp/left")
     assert not machine.has("/usr/lib/dryad")  # bytecode neither
     for kept in ("/etc/boruta/dryad.toml", "/etc/boruta/board-17.key_secret", "/var/lib/dryad"):
@@ -149,7 +150,7 @@ for path in sorted(pathlib.Path("/usr/lib/dryad").rglob("*.py")):
         print(name, error.name)
 print(*sorted({sys.modules[name].__file__ for name in ("pykka", "boruta", "actors", "transport")}))
 """
-    said = machine.does("python3", "-I", "-c", code).splitlines()
+    said = machine.run("python3", "-I", "-c", code, check=True).stdout.splitlines()
     assert re.findall(r"/usr/lib/dryad/(\w+)/", said[-1]) == sorted(
         ["actors", "boruta", "pykka", "transport"]
     )
