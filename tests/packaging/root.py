@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 LOWER: Final = Path(os.environ.get("BORUTA_TEST_ROOT", "/"))
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS: Final = ("unshare", "nsenter", "mount", "chroot", "dpkg-deb", "dpkg", "apt-get")
@@ -38,6 +36,10 @@ rm -f usr/sbin/policy-rc.d
 touch throw-away
 exec chroot . sh -c 'echo made; exec env --ignore-signal=CHLD cat'
 """
+
+
+class NoRootError(Exception):
+    """There can be none on this machine; the text says what is missing."""
 
 
 class Root:
@@ -84,25 +86,29 @@ class Root:
 
 
 @contextlib.contextmanager
-def throw_away_root(place: Path) -> Iterator[Root]:
-    """A root that is gone with the block; the test is skipped where there can be none.
+def throw_away_root(place: Path, lower: Path = LOWER) -> Iterator[Root]:
+    """A root that is gone with the block.
 
     Args:
         place: an empty directory.
+        lower: the system that it lies over.
+
+    Raises:
+        NoRootError: there can be none here.
     """
     if os.geteuid() != 0:
-        pytest.skip("a throw-away root needs root")
+        raise NoRootError("a throw-away root needs root")
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
-        pytest.skip(f"a throw-away root needs {', '.join(missing)}")
+        raise NoRootError(f"a throw-away root needs {', '.join(missing)}")
     words = ("unshare", "--mount", "--propagation", "private", "--pid", "--ipc", "--fork")
     first = subprocess.Popen(
-        [*words, "sh", "-c", _MADE, "sh", str(place), str(LOWER.resolve())],
+        [*words, "sh", "-c", _MADE, "sh", str(place), str(lower.resolve())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert first.stdout is not None
     try:
         if first.stdout.readline() != "made\n":
-            pytest.skip(f"no throw-away root here: {first.communicate()[1].strip()}")
+            raise NoRootError(f"no throw-away root here: {first.communicate()[1].strip()}")
         children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text()
         root = Root(int(children.split()[0]))
         assert root.has("/throw-away"), "this is the running system"
