@@ -1,8 +1,8 @@
 # Two commands on a bare machine with Python 3.11+:  make demo  and  make test
 # Many seeds of a farm in virtual time, on all cores:   make simulate SEEDS=500
-# The agent as a package of Debian's, into dist/:       make deb
-# The agent's tests with Debian's own versions (root):  make agent-tests SUITE=bookworm
 # Real servers that are killed again and again:         make crash KILLS=50 SEED=7
+# The agent as a Debian package, into dist/:            make deb
+# The agent's tests on Debian's versions of all it uses: make agent-tests SUITE=trixie
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,15 +34,15 @@ crash: $(VENV)/.installed-test
 	@BORUTA_KILLS=$(KILLS) BORUTA_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/crash/test_kills.py
 
 deb: $(VENV)/.installed
-	@$(BIN)/python packaging/deb/make_deb.py dist
+	@$(BIN)/python packaging/deb/build.py
 
-agent-tests: $(VENV)/.installed
-	@$(BIN)/python packaging/deb/agent_tests.py $(SUITE) -n 2 tests/dryad
+agent-tests: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.packaging.agent_tests $(SUITE)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CHECKED) tests benchmarks examples packaging
 	$(BIN)/mypy $(CHECKED)
-	MYPYPATH=packaging/deb $(BIN)/mypy packaging/deb/*.py
+	$(BIN)/mypy packaging/deb/*.py
 	$(BIN)/lint-imports
 
 pykka-suite: $(VENV)/.installed-test

@@ -100,5 +100,15 @@ def embedded(config: AgentConfig, environ: Mapping[str, str]) -> Iterator[Findin
         check_trust(config, environ)
         return f"holders run as uid {os.geteuid()}"
 
-    yield ask("asyncssh", library.check, "pip install asyncssh")
+    def loaded() -> str:
+        version = library.check()
+        import asyncssh  # noqa: F401
+
+        return version
+
+    hint = "pip install asyncssh; or, as root, the system's sessions"
+    try:
+        yield ask("asyncssh", loaded, hint)
+    except Exception as error:  # half an installation fails in many ways
+        yield Finding("asyncssh", "FAIL", f"{type(error).__name__}: {error}", hint)
     yield ask("trust", trusted, 'a user of the agent\'s own, or sessions = "system"')

@@ -86,18 +86,23 @@ def environment(service: BoardService, tools: Path) -> Mapping[str, str]:
     }
 
 
-def put_tools(tools: Path, *, stm: bool = False) -> None:
+def put_tools(tools: Path, *, board: bool = True, stm: bool = False) -> list[Path]:
     """Puts the `board` command in a directory that holders' shells look in; blocks.
 
     Args:
         tools: the directory.
+        board: put it there.
         stm: the original's command too.
+
+    Returns:
+        What was written.
 
     Raises:
         InfraError: it cannot be written, or is somebody else's.
     """
     python = next((path for path in PYTHONS if os.access(path, os.X_OK)), sys.executable)
-    for name in ("board", "stm") if stm else ("board",):
+    names = ["board"] * board + ["stm"] * stm
+    for name in names:
         command = tools / name
         if command.exists() and not _is_ours(command):
             raise InfraError(f"{command}: this is another program")
@@ -108,6 +113,7 @@ def put_tools(tools: Path, *, stm: bool = False) -> None:
             put(command, f"#!{python} -I\n{MARK}\n{source}", 0o755)
         except OSError as error:
             raise InfraError(f"{command}: {error.strerror or error}") from error
+    return [tools / name for name in names]
 
 
 def remove_tools(tools: Path) -> list[Path]:

@@ -89,10 +89,10 @@ class EmbeddedSessions:
 
         Raises:
             BadAddress: it is no address, or it cannot be bound.
-            BadConfig: the host key cannot be used, or there is no asyncssh that would do.
+            BadConfig: the host key, or the asyncssh that is here, cannot be used.
             SessionAlive: something of a former session survives.
         """
-        library.check()
+        library.check()  # before anybody is let in, though it is loaded only then
         loop = asyncio.get_running_loop()
         if trouble := await loop.run_in_executor(None, sweep_former, self._homes):
             raise SessionAlive("; ".join(trouble))

@@ -1,38 +1,40 @@
-"""asyncssh, which embedded sessions stand on: whether it is there, without loading its 18 MB."""
+"""Which asyncssh is here, told without loading it; embedded sessions need a recent one."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import BadConfig
 
-LEAST: Final = (2, 23, 1)  # as in setup.cfg
-_HINT: Final = (
-    "pip install asyncssh in an environment of the agent's own, or run it as root with "
-    'sessions = "system", which needs none'
-)
+OLDEST: Final = (2, 23, 1)  # earlier ones have no such servers, or leave a directory by scp
+_NUMBER: Final = re.compile(r"^__version__ = '(\d+(?:\.\d+)*)", re.MULTILINE)
+_ELSE: Final = 'sessions = "system" needs none of it'
 
 
 def check() -> str:
-    """The version that is installed.
+    """The version that is here.
 
     Raises:
-        BadConfig: none is, or one that is too old; the text says what to do.
+        BadConfig: there is none, or it is too old.
     """
-    least = ".".join(map(str, LEAST))
-    found = importlib.util.find_spec("asyncssh")
-    if found is None or not found.origin:
-        raise BadConfig(f'sessions = "embedded" needs asyncssh {least}: {_HINT}')
+    wanted = ".".join(map(str, OLDEST))
     try:
-        text = Path(found.origin).with_name("version.py").read_text(encoding="utf-8")
-        version = re.search(r"__version__ = '([0-9.]+)'", text)
-    except (OSError, UnicodeDecodeError):
-        version = None
-    if version is None:
-        return "unknown"  # packed in another way; what is wrong with it will be seen
-    if tuple(map(int, version[1].split("."))) < LEAST:
-        raise BadConfig(f'sessions = "embedded" needs asyncssh {least}, not {version[1]}: {_HINT}')
-    return version[1]
+        found = find_spec("asyncssh")
+    except ValueError:  # half loaded
+        found = None
+    if found is None or found.origin is None:
+        raise BadConfig(
+            f'sessions = "embedded": asyncssh is missing (want {wanted} or later); {_ELSE}'
+        )
+    # Not by importlib.metadata, which costs an idle agent more than a megabyte.
+    text = (Path(found.origin).parent / "version.py").read_text(encoding="utf-8")
+    match = _NUMBER.search(text)
+    version = match[1] if match else "0"
+    if tuple(map(int, version.split("."))) < OLDEST:
+        raise BadConfig(
+            f'sessions = "embedded": asyncssh {version} is here, want {wanted} or later; {_ELSE}'
+        )
+    return version

@@ -40,6 +40,19 @@ def tool(name: str) -> str:
     return path
 
 
+def _without_library() -> str:
+    try:
+        library.check()
+    except BadConfig as error:
+        return error.message
+    return ""
+
+
+# Why there are no sessions of the agent's own here: their library may be too old, as Debian 12's.
+WITHOUT_LIBRARY = _without_library()
+needs_library = pytest.mark.skipif(bool(WITHOUT_LIBRARY), reason=WITHOUT_LIBRARY)
+
+
 Boards = Callable[..., AbstractAsyncContextManager["Board"]]
 
 
@@ -50,19 +63,6 @@ class Ended:
     status: int
     out: bytes
     err: bytes
-
-
-def _without_library() -> str:
-    try:
-        library.check()
-    except BadConfig as error:
-        return error.message
-    return ""
-
-
-# Why there are no embedded sessions here: as Debian 12 has it, their library is too old.
-WITHOUT_LIBRARY = _without_library()
-needs_library = pytest.mark.skipif(bool(WITHOUT_LIBRARY), reason=WITHOUT_LIBRARY)
 
 
 def make_key(directory: Path, name: str = "key") -> Path:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,22 +82,6 @@ def test_a_board_that_makes_its_own_key_as_the_page_says(farm: Lab) -> None:
     config = load(farm.place / "dryad.toml", {}, {})
     check_complete(config)
     assert load_pair(Path(config.key)).public in shell(farm, "boruta key list")
-
-
-def test_the_package_is_built_as_the_page_does_it(tmp_path: Path) -> None:
-    if shutil.which("dpkg-deb") is None:
-        pytest.skip("dpkg-deb is not installed")
-    done = subprocess.run(
-        ["make", "--dry-run", "--no-print-directory", *block(PAGE, "deb").split()[1:]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    last = done.stdout.splitlines()[-1].split()
-    subprocess.run([sys.executable, *last[1:-1], str(tmp_path)], cwd=ROOT, check=True)
-    (built,) = tmp_path.iterdir()
-    assert built.name in (ROOT / PAGE).read_text()
 
 
 def test_boards_simulated_as_the_page_does_it(farm: Lab) -> None:

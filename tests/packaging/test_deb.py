@@ -1,134 +1,137 @@
-"""The agent as a package of Debian's: what is in it, and its life on a machine."""
+"""The Debian package as a file: what is in it, what it asks for, the same bytes each time."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from boruta.version import VERSION
-from tests.integration.doc_blocks import ROOT
-from tests.integration.lab import Lab
+from dryad import service
+from dryad.board import client
+from tests.packaging.conftest import ROOT, Build
 
 pytestmark = pytest.mark.integration
 
 
-def control(package: Path, *fields: str) -> str:
-    words = ["dpkg-deb", "--field", str(package), *fields]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+def field(package: Path, name: str) -> str:
+    words = ["dpkg-deb", "--field", str(package), name]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.fixture
-def tree(package: Path, tmp_path: Path) -> Path:
-    """What is in it, with its control files in DEBIAN."""
-    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(tmp_path / "x")], check=True)
-    return tmp_path / "x"
+@pytest.fixture(scope="module")
+def tree(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the package holds, unpacked, its scripts in DEBIAN."""
+    place = tmp_path_factory.mktemp("tree")
+    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(place)], check=True)
+    return place
 
 
-def test_the_same_tree_makes_the_same_bytes(package: Path, tmp_path: Path) -> None:
-    words = [sys.executable, str(ROOT / "packaging/deb/make_deb.py"), str(tmp_path)]
-    subprocess.run(words, check=True, capture_output=True, umask=0o077)
-    assert (tmp_path / package.name).read_bytes() == package.read_bytes()
-    assert package.name == f"boruta-dryad_{VERSION}_all.deb"
+def test_two_builds_are_the_same_bytes_whoever_builds(
+    package: Path, build: Build, tmp_path: Path
+) -> None:
+    again = build(tmp_path, umask=0o077, TZ="Asia/Tokyo", PYTHONHASHSEED="7")
+    assert again.read_bytes() == package.read_bytes()
+    assert again.name == package.name
+    assert package.stat().st_size < 300_000
 
 
-def test_it_stands_on_debians_own_and_needs_nothing_else(package: Path, tree: Path) -> None:
-    assert control(package, "Version").strip() == VERSION
-    depends = set(re.findall(r"[a-z][a-z0-9-]+(?= |,|$)", control(package, "Depends")))
-    assert {"python3-zmq", "python3-msgpack", "python3-serial", "openssh-server"} <= depends
-    assert "asyncssh" not in control(package, "Depends")
-    code = tree / "usr/lib/boruta-dryad"
-    assert {path.name for path in code.iterdir()} == {
-        *("boruta", "actors", "transport", "dryad", "pykka")
-    }
-    assert not (code / "boruta/store").exists()
-    assert not list(code.rglob("*.pyc"))
-
-
-def test_files_are_roots_and_only_programs_can_be_run(package: Path, tree: Path) -> None:
+def test_the_date_of_the_sources_is_that_of_all_that_is_in_it(build: Build, tmp_path: Path) -> None:
+    package = build(tmp_path, SOURCE_DATE_EPOCH="1000000000")
     words = ["dpkg-deb", "--contents", str(package)]
-    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert all(line.split()[1] == "root/root" for line in lines)
-    programs = [line.split()[-1] for line in lines if line.startswith("-rwx")]
-    assert programs == ["./usr/bin/board", "./usr/bin/dryad"]
-    listed = {line.split("  ")[1] for line in (tree / "DEBIAN/md5sums").read_text().splitlines()}
-    assert listed == {
-        str(path.relative_to(tree))
-        for path in tree.rglob("*")
-        if path.is_file() and "DEBIAN" not in path.parts
+    listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert all(" 2001-09-09 " in line for line in listed.splitlines())
+    assert all(" root/root " in line for line in listed.splitlines())
+
+
+def test_it_asks_for_debian_s_own_zmq_msgpack_and_serial(package: Path) -> None:
+    assert field(package, "Package") == "boruta-dryad"
+    assert field(package, "Version") == f"{VERSION}-1"
+    assert field(package, "Architecture") == "all"
+    depends = {word.split()[0] for word in field(package, "Depends").split(", ")}
+    assert depends == {
+        *("python3", "python3-zmq", "python3-msgpack", "python3-serial"),
+        *("openssh-server", "openssh-client", "passwd"),
+    }
+    assert "asyncssh" in field(package, "Suggests")
+    floors = dict(re.findall(r"(\w+)>=([\d.]+)", (ROOT / "setup.cfg").read_text()))
+    for name, pypi in (("zmq", "pyzmq"), ("msgpack", "msgpack"), ("serial", "pyserial")):
+        assert f"python3-{name} (>= {floors[pypi]})" in field(package, "Depends")
+
+
+def test_nothing_lies_where_it_should_not(tree: Path) -> None:
+    files = {str(path.relative_to(tree)) for path in tree.rglob("*") if not path.is_dir()}
+    doc = "usr/share/doc/boruta-dryad"
+    named = {
+        *("usr/bin/dryad", "usr/bin/board", "usr/lib/systemd/system/dryad.service"),
+        *(f"DEBIAN/{name}" for name in ("control", "md5sums", "postinst", "prerm", "postrm")),
+        *(f"{doc}/{name}" for name in ("copyright", "changelog.gz", "changelog.Debian.gz")),
+        *(f"{doc}/examples/dryad.toml", "usr/share/python3/runtime.d/boruta-dryad.rtupdate"),
+    }
+    assert named <= files
+    modules = {name.removeprefix("usr/lib/dryad/") for name in files - named}
+    assert all(name.endswith(".py") for name in modules)
+    assert {name.split("/")[0] for name in modules} == {
+        *("actors", "boruta", "dryad", "pykka", "transport"),
+    }
+    # The whole agent, and of the rest what it imports: neither engine nor store nor command line.
+    agent = {str(path.relative_to(ROOT)) for path in (ROOT / "dryad").rglob("*.py")}
+    assert agent <= modules
+    engine = ("boruta/farm", "boruta/store/", "boruta/cli/", "boruta/server", "actors/system")
+    assert [name for name in modules if name.startswith(engine)] == []
+    assert not [name for name in files if name.startswith("etc/")]  # the owner's configuration
+
+
+def test_modes_are_those_of_files_and_commands(tree: Path) -> None:
+    runs = {"usr/bin/dryad", "usr/bin/board", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/postrm"}
+    runs.add("usr/share/python3/runtime.d/boruta-dryad.rtupdate")
+    for path in tree.rglob("*"):
+        name = str(path.relative_to(tree))
+        wanted = 0o755 if path.is_dir() or name in runs else 0o644
+        assert path.stat().st_mode & 0o7777 == wanted, name
+
+
+def test_the_scripts_are_proper_shell(tree: Path) -> None:
+    for name in ("postinst", "prerm", "postrm"):
+        assert subprocess.run(["sh", "-n", str(tree / "DEBIAN" / name)]).returncode == 0
+
+
+def test_board_is_the_agent_s_own(tree: Path) -> None:
+    first, _, rest = (tree / "usr/bin/board").read_text().partition("\n")
+    assert first == "#!/usr/bin/python3 -I"
+    assert rest == Path(client.__file__).read_text()
+
+
+def test_the_unit_is_that_of_dryad_install_for_the_package_s_command(tree: Path) -> None:
+    unit = (tree / "usr/lib/systemd/system/dryad.service").read_text()
+    assert "\nExecStart=/usr/bin/dryad run --config /etc/boruta/dryad.toml\n" in unit
+    assert service.MARK not in unit  # it is not for dryad uninstall to remove
+    ours = service.unit(Path("/etc/boruta/dryad.toml")).splitlines()
+    assert set(ours) - set(unit.splitlines()) == {
+        service.MARK,
+        next(line for line in ours if line.startswith("ExecStart=")),
     }
 
 
-def test_systemd_finds_nothing_wrong_with_its_unit(tree: Path) -> None:
+def test_systemd_has_nothing_against_the_unit(tree: Path, tmp_path: Path) -> None:
     tool = shutil.which("systemd-analyze")
     if tool is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = tree / "usr/lib/systemd/system/dryad.service"
-    text = unit.read_text()
-    assert "ExecStart=/usr/bin/dryad run --config /etc/boruta/dryad.toml\n" in text
-    unit.write_text(text.replace("/usr/bin/dryad", "/usr/bin/true"))  # it is not installed here
-    done = subprocess.run([tool, "verify", str(unit)], capture_output=True, text=True, timeout=60)
+    # Its command is not installed on this machine, perhaps.
+    unit = (tree / "usr/lib/systemd/system/dryad.service").read_text()
+    path = tmp_path / "dryad.service"
+    path.write_text(unit.replace("=/usr/bin/dryad ", f"={tree}/usr/bin/dryad "))
+    done = subprocess.run([tool, "verify", str(path)], capture_output=True, text=True, timeout=60)
     assert [line for line in done.stderr.splitlines() if "dryad.service" in line] == []
 
 
-@pytest.mark.parametrize("name", ["postinst", "prerm", "postrm"])
-def test_its_scripts_are_sound(tree: Path, name: str) -> None:
-    script = tree / "DEBIAN" / name
-    assert script.stat().st_mode & 0o777 == 0o755
-    subprocess.run(["sh", "-n", str(script)], check=True)
-
-
-@pytest.mark.timeout(120)
-def test_it_is_installed_enrolled_lent_removed_and_purged(
-    package: Path, root: Any, farm: Lab
-) -> None:
-    def inside(*words: str, **more: Any) -> str:
-        done = root.run(*words, capture_output=True, **more)
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
-        return str(done.stdout)
-
-    with package.open("rb") as file:
-        inside("sh", "-c", "cat > /tmp/dryad.deb", stdin=file)
-    inside("dpkg", "-i", "/tmp/dryad.deb")
-    assert inside("dryad", "--version") == f"dryad {VERSION}\n"
-    before = inside("getent", "passwd")
-
-    token = farm.boruta("key", "invite", "board-17", "--server", farm.url)
-    inside("dryad", "init", "--detect")
-    admit = inside("dryad", "enroll", token).split()
-    inside("sed", "-i", 's/^# ssh_address.*/ssh_address = "127.0.0.1:0"/', "/etc/boruta/dryad.toml")
-    farm.boruta(*admit[1:-1], admit[-1].strip("'"))
-    assert "FAIL" not in inside("dryad", "check")
-
-    agent = farm.start(
-        *root.command("dryad", "run"), env=os.environ | {"PATH": "/usr/sbin:/usr/bin"}
-    )
-    farm.until(lambda: " registered " in farm.said(agent, "err"), "the agent")
-    status = json.loads(inside("dryad", "status", "-o", "json"))
-    assert "board maintenance" in inside("board", "--help")
-    farm.boruta("worker", "enable", status["worker"])
-    said = farm.boruta("run", "-c", "arch", "--wait", "20s", "--", "id -un; which board; pwd")
-    assert said.splitlines() == ["boruta-user", "/var/lib/dryad-tools/board", "/home/boruta-user"]
-    refused = root.run("dpkg", "-r", "boruta-dryad", capture_output=True)
-    assert refused.returncode != 0  # it runs, and is nobody's service
-    assert "an agent runs; end it first" in refused.stderr
-    inside("kill", "-TERM", str(status["pid"]))
-    assert agent.wait(20) == 0
-
-    inside("dpkg", "-r", "boruta-dryad")
-    assert inside("getent", "passwd") == before
-    for path in ("/usr/bin/dryad", "/usr/lib/boruta-dryad", "/home/boruta-user"):
-        assert root.run("test", "-e", path).returncode != 0, path
-    inside("test", "-s", "/var/lib/dryad/uuid")
-    inside("test", "-s", "/etc/boruta/dryad.toml")
-    inside("dpkg", "-P", "boruta-dryad")
-    left = inside("find", "/etc/boruta", "/var/lib", "-path", "*boruta*", "-type", "f")
-    assert left == "/etc/boruta/board-17.key_secret\n"
-    assert root.run("test", "-e", "/var/lib/dryad").returncode != 0
+def test_lintian_finds_no_error(package: Path) -> None:
+    tool = shutil.which("lintian")
+    if tool is None:
+        pytest.skip("lintian is not installed")
+    words = [tool, "--allow-root", "--fail-on", "error", str(package)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
