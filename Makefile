@@ -1,6 +1,8 @@
 # Two commands on a bare machine with Python 3.11+:  make demo  and  make test
 # Many seeds of a farm in virtual time, on all cores:   make simulate SEEDS=500
 # Real servers that are killed again and again:         make crash KILLS=50 SEED=7
+# The agent as a Debian package, into dist/:            make deb
+# The agent's tests on Debian's versions of all it uses: make agent-tests SUITE=trixie
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,9 +15,10 @@ WORKERS ?= 20
 DAYS ?= 0.25
 FAULTS ?= 1
 KILLS ?= 50
+SUITE ?= bookworm
 SEED := $(or $(SEED),$(shell od -An -N2 -tu2 /dev/urandom | tr -d ' '))
 
-.PHONY: demo test simulate crash lint pykka-suite clean
+.PHONY: demo test simulate crash deb agent-tests lint pykka-suite clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/boruta demo
@@ -30,9 +33,16 @@ crash: $(VENV)/.installed-test
 	@echo "SEED=$(SEED)"
 	@BORUTA_KILLS=$(KILLS) BORUTA_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/crash/test_kills.py
 
+deb: $(VENV)/.installed
+	@$(BIN)/python packaging/deb/build.py
+
+agent-tests: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.packaging.agent_tests $(SUITE)
+
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check $(CHECKED) tests benchmarks examples
+	$(BIN)/ruff check $(CHECKED) tests benchmarks examples packaging
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/mypy packaging/deb/*.py
 	$(BIN)/lint-imports
 
 pykka-suite: $(VENV)/.installed-test

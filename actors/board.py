@@ -157,11 +157,6 @@ class Board:
             self._directory.access.close(self._endpoint)
             self._endpoint = None
 
-    @property
-    def owes_end(self) -> bool:
-        """Whether a session may still be alive on the board."""
-        return self._open_job is not None
-
     def session_over(self, now: datetime) -> None:
         """The agent has said that nothing of the holder is left (SAFETY, A4)."""
         if self._open_job is None:

@@ -14,12 +14,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from boruta.domain.ports import Store
-from boruta.store.backend import Entry, ServerIdentity
-from boruta.store.database import SqlBackend
+from boruta.store.backend import ServerIdentity
+from boruta.store.database import LogPlace, SqlBackend
 from boruta.store.durable import DurableStore
 from boruta.store.memory import MemoryStore
 from boruta.store.opening import open_backend
+from boruta.store.statements import Run
 
 # Of one table: its statement's rows, as tuples.
 Batch = list[tuple[int, Sequence[tuple[Any, ...]]]]
@@ -40,22 +43,14 @@ class Written:
 
     def listen(self, backend: SqlBackend) -> None:
         """Notes what this one writes."""
-        apply, run = backend.apply, backend._run
+        write = backend._write
 
-        def noted_apply(batch: Sequence[Entry], first_position: int, leader_epoch: int) -> None:
-            self.batches.append([])
-            self.entries += len(batch)
-            apply(batch, first_position, leader_epoch)
+        def noted(connection: sa.Connection, runs: Sequence[Run], place: LogPlace) -> None:
+            self.batches.append([(len(rows[0]), rows) for _, rows in runs])
+            self.entries += place.last - place.first + 1
+            write(connection, runs, place)
 
-        def noted_run(
-            connection: Any, statement: str, rows: Sequence[tuple[Any, ...]], checked: bool = True
-        ) -> int:
-            if rows and self.batches:
-                self.batches[-1].append((len(rows[0]), rows))
-            return run(connection, statement, rows, checked)
-
-        backend.apply = noted_apply  # type: ignore[method-assign]
-        backend._run = noted_run  # type: ignore[method-assign]
+        backend._write = noted  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -89,6 +88,8 @@ def own_pair(secret_file: Path) -> KeyPair:
 
 def make_store_key(path: Path) -> None:
     """32 random bytes under which secrets lie at rest; made where it is missing."""
+    import secrets  # agents read keys, and load less
+
     try:
         if not path.exists():
             write_private(path, secrets.token_bytes(STORE_KEY_BYTES), replace=False)

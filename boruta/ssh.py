@@ -81,11 +81,6 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def clean_lines(text: str) -> str:
-    """As `clean`, with line breaks and tabs kept."""
-    return "".join(c if c in "\n\t" else clean(c) for c in text)
-
-
 def known_hosts_lines(access: AccessInfo) -> str:
     """What a known_hosts file for this job alone contains."""
     checked(access)

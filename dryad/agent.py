@@ -36,6 +36,7 @@ from dryad.holding import Holding
 from dryad.lease import Memory
 from dryad.logs import event
 from dryad.sessions.port import Sessions
+from dryad.sessions.room import Room
 
 _log = logging.getLogger("dryad.agent")
 
@@ -59,6 +60,7 @@ class Agent:
         clock: seconds since boot, and timers.
         boot: what names this boot of the machine.
         name: the board's, for the log.
+        room: the disk that a holder may not take; None: he may.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Agent:
         clock: Clock,
         boot: str | None = None,
         name: str | None = None,
+        room: Room | None = None,
     ) -> None:
         self._sessions = sessions
         self._hardware = hardware
@@ -78,7 +81,7 @@ class Agent:
         self._clock = clock
         self._name = name
         boot = boot_id() if boot is None else boot
-        self._holding = Holding(sessions, memory, clock, boot, name, _no_fault, _no_news)
+        self._holding = Holding(sessions, memory, clock, boot, name, _no_fault, _no_news, room)
         # Bounded by the kinds of command: a newer pair empties it.
         self._answers: dict[Command, CommandReply] = {}
         self._running: dict[Command, asyncio.Task[CommandReply]] = {}

@@ -27,7 +27,7 @@ from dryad.config import (
     check_trust,
     load,
 )
-from dryad.lean import allow_openssl
+from dryad.lean import allow_all
 from dryad.tables import read_cap
 
 _FLAGS: Final = (
@@ -157,7 +157,7 @@ def _run(args: argparse.Namespace) -> int:
     check_complete(config)
     check_trust(config, os.environ)
     if config.sessions != "system":
-        allow_openssl()
+        allow_all()
     asyncio.run(_run_agent(config))
     return 0
 
@@ -177,7 +177,7 @@ def _simulate(args: argparse.Namespace) -> int:
         raise BadConfig("-c UUID=...: one UUID is for one board; leave it out or use -n 1")
     data = (args.data or place.server_data(os.environ)).expanduser().absolute()
     order = Order(args.n, data, caps, tuple(args.group), args.ssh_host, args.stm)
-    allow_openssl()
+    allow_all()
     asyncio.run(_run_simulation(order, args.exit_with_stdin))
     return 0
 

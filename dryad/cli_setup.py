@@ -1,4 +1,4 @@
-"""Verbs that set an agent up and look at it: check, status, init, install, uninstall."""
+"""Verbs that set an agent up and look at it: check, status, init, enroll, install, uninstall."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def add_verbs(verb: Any, verbs: Any) -> None:
     init.add_argument("--from", dest="old", type=Path, metavar="FILE", help="the original's one")
     init.add_argument("--detect", action="store_true", help="find capabilities from the hardware")
     init.add_argument("--force", action="store_true", help="replace a configuration")
+    enroll = verb(
+        verbs, "enroll", _enroll, "error", "make this board's key, for the server of an invitation"
+    )
+    enroll.add_argument("token", metavar="TOKEN", help="on the server: boruta key invite NAME")
+    enroll.add_argument("--config", type=Path, default=place.CONFIG, metavar="FILE")
+    enroll.add_argument("--force", action="store_true", help="replace another server")
     install = verb(verbs, "install", _install, "error", "run the agent as a service (root)")
     install.add_argument("--config", type=Path, default=place.CONFIG, metavar="FILE")
     install.add_argument(
@@ -83,6 +89,15 @@ def _init(args: argparse.Namespace) -> int:
 
     for line in write(args.config, args.old, detect=args.detect, force=args.force):
         print(line, file=sys.stderr)
+    return 0
+
+
+def _enroll(args: argparse.Namespace) -> int:
+    from dryad.enrolment import enroll
+
+    done = enroll(args.token, args.config.absolute(), force=args.force)
+    print(f"{done.told}; to admit this board, on the server:", file=sys.stderr)
+    print(done.admit)
     return 0
 
 

@@ -1,7 +1,9 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and files that one process has."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from pathlib import Path
 
@@ -40,3 +42,23 @@ def put(path: Path, content: str | bytes, mode: int, *, replace: bool = True) ->
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def lock(path: Path) -> int:
+    """Has a file to itself until the descriptor is closed; its process's number stands in it.
+
+    Raises:
+        BlockingIOError: another process has it; its text says which, if it is known.
+        OSError: it cannot be opened.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pid = os.pread(fd, 16, 0).strip()
+        os.close(fd)
+        raise BlockingIOError(f": pid {int(pid)}" if pid.isdigit() else "") from None
+    with contextlib.suppress(OSError):  # a full disk is no reason to do without
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd

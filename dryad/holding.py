@@ -16,6 +16,7 @@ from dryad.clock import Alarm, Clock
 from dryad.lease import HeldJob, Memory, Remembered
 from dryad.logs import event
 from dryad.sessions.port import Sessions
+from dryad.sessions.room import LOOK_EVERY_S, Room
 
 _log = logging.getLogger("dryad.agent")
 
@@ -25,8 +26,7 @@ _END_AGAIN_S: Final = (1.0, 60.0)  # between tries to end a session that will no
 class Holding:
     """The session of the board and what is remembered of it.
 
-    `turn` is held by whoever changes the session: one at a time. A lease only moves the end and
-    needs no turn.
+    `turn` is held by who changes the session: one at a time. A lease only moves the end: no turn.
 
     Args:
         sessions: who may log in.
@@ -36,6 +36,7 @@ class Holding:
         name: the board's, for the log.
         on_fault: called with the reason when the board should be reported FAILED.
         on_news: called when the server has to be told something by registering again.
+        room: the disk that a holder may not take; None: he may.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Holding:
         name: str | None,
         on_fault: Callable[[str], None],
         on_news: Callable[[], None],
+        room: Room | None = None,
     ) -> None:
         self.on_fault = on_fault
         self.on_news = on_news
@@ -61,7 +63,8 @@ class Holding:
         self._saving = asyncio.Lock()
         # The board epoch whose session may have living processes; None: swept.
         self._alive: int | None = 0
-        self._timed_out: int | None = None  # the board epoch that the clock closed last
+        self._room = room
+        self._closed: tuple[int, str] | None = None  # the board epoch closed here last, and why
         self._default_lease_s = DEFAULT_LEASE_S
         self._default_end: float | None = None  # a login before the lease: counts once an epoch
         self._alarm: Alarm | None = None
@@ -176,8 +179,7 @@ class Holding:
         """Closes the key and kills; when it returns, nothing of any holder is left.
 
         Raises:
-            SessionAlive: something is; it is tried again until it is gone, whether another order
-                comes or not.
+            SessionAlive: something is; it is tried again until it is gone, also without an order.
         """
         self._cancel_alarm()
         self._default_end = None
@@ -210,6 +212,9 @@ class Holding:
         self._log(logging.INFO, "holder_logged_in", epoch=board)
         if self._state.job is None:
             self._set_alarm(self._default_end, board)
+        if self._room is not None:
+            self._room.remember()
+            self._look_later(self._room, board)
 
     # --- its end
     def lend(self, req_id: ReqID, board: int, ends_at: float, end_rev: int) -> None:
@@ -224,7 +229,8 @@ class Holding:
 
     async def say_it_is_over(self, req_id: ReqID, board: int) -> None:
         """The server believes in a job that nobody can do here: registering again tells it."""
-        code = "time_up" if self._timed_out == board else "board_failed"
+        last = self._closed
+        code = last[1] if last is not None and last[0] == board else "board_failed"
         old = self._state.ended
         if old is None or (old.id, old.epoch) != (req_id, board):
             self._state = replace(self._state, ended=EndedJob(req_id, board, code))
@@ -243,15 +249,29 @@ class Holding:
             self._alarm.cancel()
             self._alarm = None
 
-    def _time_is_up(self, board: int) -> None:
+    def _look_later(self, room: Room, board: int) -> None:
+        when = self._clock.now() + LOOK_EVERY_S
+        self._clock.call_at(when, lambda: self._look(room, board))
+
+    def _look(self, room: Room, board: int) -> None:
         if self.open_epoch != board or self._stopped:
             return
+        if why := room.taken_too_much():
+            self._close(board, "over_limit", why)
+        else:
+            self._look_later(room, board)
+
+    def _time_is_up(self, board: int) -> None:
+        if self.open_epoch == board and not self._stopped:
+            self._close(board, "time_up")
+
+    def _close(self, board: int, code: str, why: str = "") -> None:
         job = self._state.job
-        self._timed_out = board
+        self._closed = board, code
         self._state = self._state.closed()
         if job is not None:
-            self._state = replace(self._state, ended=EndedJob(job.id, board, "time_up"))
-        self._log(logging.INFO, "time_up", request=job.id if job else None, epoch=board)
+            self._state = replace(self._state, ended=EndedJob(job.id, board, code))
+        self._log(logging.INFO, code, request=job and job.id, epoch=board, reason=why or None)
         self._end_by_itself(board, 0.0)
 
     def _end_by_itself(self, board: int, wait_s: float) -> None:

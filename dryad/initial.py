@@ -95,24 +95,24 @@ def text(
     lines += list(_gone(config, values))
     lines += ["", "[caps]", *(f"{_key(key)} = {_quoted(value)}" for key, value in caps.items())]
     lines += ["", "[user]", f"name = {_quoted(config.username)}"]
-    lines += [f"groups = {_value(list(config.groups))}"]
+    lines += [f"groups = {toml_value(list(config.groups))}"]
     for table in _TABLES[2:]:
         if table in values:
             lines += ["", f"[{table}]"]
-            lines += [f"{_key(key)} = {_value(one)}" for key, one in values[table].items()]
+            lines += [f"{_key(key)} = {toml_value(one)}" for key, one in values[table].items()]
     return "\n".join(lines) + "\n"
 
 
 def _line(key: str, example: str, config: AgentConfig, values: Mapping[str, Any]) -> str:
     value = getattr(config, key)
     if key == "server" and value:
-        return f"server = {_value(value[0] if len(value) == 1 else list(value))}"
+        return f"server = {toml_value(value[0] if len(value) == 1 else list(value))}"
     if key == "ssh_address" and key in values:
         return f"ssh_address = {_quoted(_ssh_address(config.ssh_address))}"
     if key == "hardware" and value != "none":
         return f"hardware = {_quoted(value)}"
     if key in values and key != "server":
-        return f"{key} = {_value(str(value) if key in _FILES else value)}"
+        return f"{key} = {toml_value(str(value) if key in _FILES else value)}"
     return f"# {key} = {_quoted(example) if example else 'false'}"
 
 
@@ -129,17 +129,20 @@ def _gone(config: AgentConfig, values: Mapping[str, Any]) -> Iterator[str]:
         if key not in _KEYS and key not in _TABLES:
             why = _GONE.get(key, _UNKNOWN)
             if why and not (key == "stm_path" and not value):  # that is hardware = "stm"
-                said.append(f"# {_key(key)} = {_value(value)} {why}")
+                said.append(f"# {_key(key)} = {toml_value(value)} {why}")
     yield from ["", *said] if said else []
 
 
-def _value(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A value as TOML has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{_key(key)} = {toml_value(one)}" for key, one in value.items()) + "}"
+        )
     if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return _quoted(value) if isinstance(value, str) else str(value)
 
 

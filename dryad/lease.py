@@ -65,21 +65,6 @@ class Memory(Protocol):
         ...
 
 
-class Forgetful:
-    """Keeps it for the life of the process only."""
-
-    def __init__(self) -> None:
-        self.last = Remembered()
-
-    def load(self) -> Remembered:
-        """What was saved last."""
-        return self.last
-
-    async def save(self, what: Remembered) -> None:
-        """Keeps it."""
-        self.last = what
-
-
 class LeaseFile:
     """One small JSON file, replaced as a whole."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from dryad.board.console import Console
 from dryad.board.service import BoardService, socket_path
@@ -15,7 +15,10 @@ from dryad.hardware.port import Hardware
 from dryad.hardware.stm_port import BAUD
 from dryad.sessions.limits import Limits
 from dryad.sessions.port import Sessions
+from dryad.sessions.room import Room
 
+# What a holder may fill; all but /home of a board is often one file system.
+WRITABLE: Final = ("/home", "/tmp", "/var/tmp", "/var/crash")
 Line: TypeAlias = tuple[str, int]  # of a target: the device, its speed
 
 
@@ -42,6 +45,13 @@ def make_sessions(config: AgentConfig, data: Path, hardware: Hardware) -> Sessio
         hardware=hardware,
         console=config.console,
     )
+
+
+def make_room(config: AgentConfig, data: Path) -> Room | None:
+    """What watches the disk; of embedded sessions nothing does, their holders are trusted."""
+    if config.sessions != "system":
+        return None
+    return Room([Path(one) for one in WRITABLE] + [data], config.limits.disk)
 
 
 def tools_of(sessions: str, data: Path) -> Path:

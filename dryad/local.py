@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from boruta.domain.errors import BadConfig, BorutaError
-from dryad.keys import load_pair
+from boruta.guarded import check_private
+from boruta.pairs import load_pair
 from dryad.logs import event
-from dryad.place import check_private
 
 if TYPE_CHECKING:
     from transport.client import Address, KeyPair

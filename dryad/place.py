@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from boruta.domain.errors import BadConfig, NotPermitted
+from boruta.domain.errors import BadConfig
 from dryad.files import put
 
 CONFIG: Final = Path("/etc/boruta/dryad.toml")
@@ -44,44 +42,6 @@ def readable_server_data(environ: Mapping[str, str]) -> Path | None:
     return None
 
 
-def check_private(path: Path, what: str) -> None:
-    """Makes sure that nobody else can read or write `path`.
-
-    Raises:
-        NotPermitted: others can; the text has the command that mends it.
-        OSError: there is no such path.
-    """
-    found = path.stat()
-    mode = stat.S_IMODE(found.st_mode)
-    wanted = 0o700 if stat.S_ISDIR(found.st_mode) else 0o600
-    if mode & 0o077:
-        raise NotPermitted(
-            f"{path}: others can read or write this {what} (mode {mode:04o}); "
-            f"mend it with: chmod {wanted:o} {path}"
-        )
-    me = os.geteuid()
-    if found.st_uid not in (me, 0) and me != 0:
-        raise NotPermitted(
-            f"{path}: this {what} belongs to user {found.st_uid}, not to you (user {me})"
-        )
-
-
-def private_dir(path: Path, what: str) -> Path:
-    """Makes a directory of mode 0700 with its parents; one that is there is checked.
-
-    Raises:
-        BadConfig: it cannot be made.
-        NotPermitted: others can read or write it.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
-        check_private(path, what)
-    except OSError as error:
-        raise BadConfig(f"{path}: the {what} cannot be made: {error.strerror or error}") from None
-    return path
-
-
 def kept_uuid(data: Path) -> str:
     """The UUID of this board: made once, then kept in the data directory.
 
@@ -92,6 +52,8 @@ def kept_uuid(data: Path) -> str:
     try:
         known = path.read_text(encoding="utf-8").strip() if path.exists() else ""
         if not known:
+            import uuid  # once in a board's life
+
             known = str(uuid.uuid4())
             put(path, known + "\n", 0o644)
     except (OSError, UnicodeDecodeError) as error:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import BorutaError, NotPermitted
-from dryad import place, preflight_machine, preflight_sessions
+from boruta.guarded import check_private
+from boruta.pairs import load_pair, read_server_key
+from dryad import preflight_machine, preflight_sessions
 from dryad.config import AgentConfig, check_complete, load
 from dryad.findings import Finding, State, ask, judged, nearest
-from dryad.keys import load_pair, read_server_key
 from dryad.standing import is_running, read
 
 REACH_WITHIN_S: Final = 2.0  # one that is farther away would be no use to holders
@@ -145,7 +146,7 @@ def _reach(url: str, answers: queue.SimpleQueue[tuple[str, str]]) -> None:
 def _data(data: Path) -> Finding:
     hint = "mend it, or another data = DIR"
     try:
-        place.check_private(data, "agent's data directory")
+        check_private(data, "agent's data directory")
         if not stat.S_ISDIR(data.stat().st_mode):
             return Finding("data", "FAIL", f"{data}: no directory", hint)
         return judged("data", os.access(data, os.W_OK | os.X_OK), str(data), hint)

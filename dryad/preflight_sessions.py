@@ -12,7 +12,7 @@ from typing import Final
 
 from dryad.config import AgentConfig, check_trust
 from dryad.findings import Finding, ask, judged
-from dryad.sessions import sshd
+from dryad.sessions import library, sshd
 from dryad.sessions.account import COMMENT, TOOLS
 from dryad.sessions.cgroup import MOUNTS, OWN, mount_of, own_of
 
@@ -100,11 +100,15 @@ def embedded(config: AgentConfig, environ: Mapping[str, str]) -> Iterator[Findin
         check_trust(config, environ)
         return f"holders run as uid {os.geteuid()}"
 
-    hint = "apt install python3-asyncssh, or pip install asyncssh"
-    try:
-        import asyncssh
+    def loaded() -> str:
+        version = library.check()
+        import asyncssh  # noqa: F401
 
-        yield Finding("asyncssh", "ok", asyncssh.__version__)
+        return version
+
+    hint = "pip install asyncssh; or, as root, the system's sessions"
+    try:
+        yield ask("asyncssh", loaded, hint)
     except Exception as error:  # half an installation fails in many ways
         yield Finding("asyncssh", "FAIL", f"{type(error).__name__}: {error}", hint)
     yield ask("trust", trusted, 'a user of the agent\'s own, or sessions = "system"')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import time
@@ -16,8 +15,11 @@ from typing import TYPE_CHECKING, Final, Self
 from boruta.domain.commands import Registered
 from boruta.domain.errors import BadConfig, Busy
 from boruta.domain.types import UUID_CAP, Capabilities
+from boruta.guarded import make_private_dir
+from boruta.pairs import load_pair, read_server_key
 from boruta.supervised import Supervisor
 from boruta.version import VERSION
+from dryad import files
 from dryad.agent import Agent
 from dryad.board.sessions import BoardSessions
 from dryad.clock import BootClock, utc_now
@@ -26,14 +28,14 @@ from dryad.connection import Connection
 from dryad.hardware import boards
 from dryad.hardware.port import Hardware
 from dryad.health import Health
-from dryad.keys import load_pair, read_server_key
 from dryad.lean import give_back_memory
 from dryad.lease import LeaseFile
-from dryad.letting import make_sessions
+from dryad.letting import make_room, make_sessions
 from dryad.logs import event
-from dryad.place import kept_uuid, private_dir
+from dryad.place import kept_uuid
 from dryad.programs import Words
 from dryad.sessions.port import Sessions
+from dryad.sessions.room import Room
 
 if TYPE_CHECKING:
     from transport.client import Address, KeyPair
@@ -60,18 +62,15 @@ class DirectoryLock:
 
     def __init__(self, data: Path, *, tries: int = 1) -> None:
         path = data / "lock"
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise BadConfig(f"{path}: {error.strerror}") from None
         for left in reversed(range(tries)):
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._fd = files.lock(path)
                 break
-            except OSError:
+            except BlockingIOError as held:
                 if not left:
-                    os.close(self._fd)
-                    raise Busy(f"{data}: another agent uses this data directory") from None
+                    raise Busy(f"{data}: another agent uses this data directory{held}") from None
+            except OSError as error:
+                raise BadConfig(f"{path}: {error.strerror}") from None
             time.sleep(LOCK_PAUSE_S)
 
     def release(self) -> None:
@@ -105,6 +104,7 @@ class RunningAgent:
         insecure: bool = False,
         checks: Mapping[str, Words] | None = None,
         on_registered: Callable[[Registered], None] | None = None,
+        room: Room | None = None,
     ) -> Self:
         """Sweeps, listens, and connects; it registers by itself, now and after each loss.
 
@@ -135,6 +135,7 @@ class RunningAgent:
             memory=LeaseFile(data / "lease"),
             clock=BootClock(),
             name=full[UUID_CAP],
+            room=room,
         )
         try:
             address = await agent.start()
@@ -185,6 +186,15 @@ def _status(
     }
 
 
+def _server_key(config: AgentConfig) -> str:
+    if config.insecure:
+        return ""
+    try:
+        return read_server_key(config.server_key)
+    except BadConfig as error:
+        raise BadConfig(f"server_key: {error.message}") from None
+
+
 async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     """Runs one agent until `stop` is set.
 
@@ -193,10 +203,11 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
     """
     from transport.client import Address
 
-    data = private_dir(config.data, "agent's data directory")
+    data = config.data
+    make_private_dir(data, "agent's data directory")
     lock = DirectoryLock(data, tries=LOCK_TRIES)
     try:
-        server_key = "" if config.insecure else read_server_key(config.server_key)
+        server_key = _server_key(config)
         keys = load_pair(Path(config.key)) if config.key else None
         hardware = boards.make(config.hardware, config.board)
         running = await RunningAgent.start(
@@ -208,6 +219,7 @@ async def run_agent(config: AgentConfig, stop: asyncio.Event) -> None:
             keys=keys,
             insecure=config.insecure,
             checks=config.checks,
+            room=make_room(config, data),
         )
         event(
             _log,

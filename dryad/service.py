@@ -6,11 +6,11 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from boruta.domain.errors import ActionRefused, BadConfig, BorutaError, Busy, InfraError
+from boruta.domain.errors import ActionRefused, BadConfig, BorutaError, InfraError
 from dryad import place
 from dryad.config import AgentConfig, check_complete, load
 from dryad.files import put
@@ -22,11 +22,12 @@ TOOLS: Final = Path("/usr/local/bin")
 BOOTED: Final = Path("/run/systemd/system")  # sd_booted(3): systemd is what runs this machine
 WITHIN_S: Final = 150.0  # longer than the unit's own times for a start and an end
 MARK: Final = "# Written by dryad install; dryad uninstall removes it. Change it by a drop-in:"
+PACKAGE_MARK: Final = "# Of a package, which replaces it with each version. Change it by a drop-in:"
 # The holder's programs run below the agent and inherit all of this. So there is nothing that keeps
 # them from their home, /tmp, the board's devices or its kernel's log, from becoming their user, or
 # from what a debugger does; dryad's limits of a job take the place of the service's own.
-UNIT: Final = f"""\
-{MARK}
+UNIT: Final = """\
+{mark}
 # systemctl edit dryad
 [Unit]
 Description=The Boruta agent of this board
@@ -37,7 +38,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={{command}}
+ExecStart={command}
 Restart=always
 RestartSec=2
 WatchdogSec=60
@@ -66,16 +67,21 @@ WantedBy=multi-user.target
 """
 
 
-def unit(config: Path) -> str:
-    """The text of the unit, for this interpreter.
+def unit(config: Path, program: Sequence[str] = (), mark: str = MARK) -> str:
+    """The text of the unit.
+
+    Args:
+        config: the agent's.
+        program: the `dryad` command; left out: this interpreter's.
+        mark: says whose the file is.
 
     Raises:
         BadConfig: the path has signs that no line can have.
     """
-    words = [sys.executable, "-m", "dryad", "run", "--config", str(config)]
+    words = [*(program or (sys.executable, "-m", "dryad")), "run", "--config", str(config)]
     if not all(word.isprintable() for word in words):
         raise BadConfig(f"{str(config)!r}: a unit cannot name a file with such signs")
-    return UNIT.format(command=" ".join(map(_quoted, words)))
+    return UNIT.format(mark=mark, command=" ".join(map(_quoted, words)))
 
 
 def _quoted(word: str) -> str:
@@ -118,6 +124,7 @@ def install(config: Path, *, stm_compat: bool = False) -> Iterator[str]:
     check_complete(settings)
     text = unit(config)
     _check_ours()
+    packaged = _packaged(config)
     bad = [one for one in look(settings, {}) if one.state == "FAIL"]
     if failed := [f"{one.name}: {one.detail} -> {one.hint}" for one in bad if one.name != "server"]:
         raise ActionRefused(f"dryad check --config {config} fails: {'; '.join(failed)}")
@@ -126,18 +133,21 @@ def install(config: Path, *, stm_compat: bool = False) -> Iterator[str]:
         raise ActionRefused(f"{settings.data}: an agent runs that is no service; end it first")
     for one in bad:
         yield f"{one.name}: {one.detail}; the agent goes on trying"
-    put_tools(TOOLS, stm=stm_compat)
-    yield f"{TOOLS / 'board'}: written"
-    if stm_compat:
-        yield f"{TOOLS / 'stm'}: written"
-    packaged = next((path for path in PACKAGED if path.exists()), None)
+    # The package's own `board` is in everybody's PATH, and as new as its agent.
+    for tool in put_tools(TOOLS, board=packaged is None, stm=stm_compat):
+        yield f"{tool}: written"
     if packaged is None:
         _write(text)
         yield f"{UNIT_FILE}: written"
     else:
         yield f"{packaged}: is there already, from a package"
+        if _is_ours():  # it would be the one that systemd reads
+            if booted:
+                _systemctl("disable", NAME)  # the link is to this very file
+            UNIT_FILE.unlink()
+            yield f"{UNIT_FILE}: removed, since the package has one"
     if not booted:
-        yield f"systemd does not run here; without it: {unit_command(config)}"
+        yield f"systemd does not run here; without it: {_command_of(packaged, text)}"
         return
     _systemctl("daemon-reload")
     _systemctl("enable", "--now", NAME)
@@ -145,6 +155,14 @@ def install(config: Path, *, stm_compat: bool = False) -> Iterator[str]:
         yield f"{NAME}: ran already; systemctl restart dryad takes the new one, and ends its job"
     else:
         yield f"{NAME}: enabled and started"
+
+
+def _packaged(config: Path) -> Path | None:
+    """The unit that a package brought, if one did."""
+    found = next((path for path in PACKAGED if path.exists()), None)
+    if found is not None and (reads := _config_of(found)) != config:
+        raise ActionRefused(f"{found}: reads {reads}, not {config}; have the configuration there")
+    return found
 
 
 def _check_ours() -> None:
@@ -179,6 +197,7 @@ def uninstall(config: Path | None = None) -> Iterator[str]:
         InfraError: a tool failed.
     """
     from dryad.board.sessions import remove_tools
+    from dryad.sessions import removing
     from dryad.standing import is_running
 
     _need_root("uninstall")
@@ -195,7 +214,7 @@ def uninstall(config: Path | None = None) -> Iterator[str]:
         yield f"{NAME}: stopped and disabled"
     if is_running(settings.data):
         raise ActionRefused(f"{settings.data}: an agent runs; end it first")
-    yield from _remove_account(settings.username)
+    yield from removing.remove(settings.username)
     if ours:
         UNIT_FILE.unlink()
         yield f"{UNIT_FILE}: removed"
@@ -207,35 +226,12 @@ def uninstall(config: Path | None = None) -> Iterator[str]:
         yield f"{path}: removed"
 
 
-def _remove_account(name: str) -> Iterator[str]:
-    from dryad.sessions import account, leaving
-
-    try:
-        known = account.look_up(name)
-    except InfraError:
-        return  # there is none
-    if not account.is_ours(name):
-        yield f"account {name}: dryad did not make it, so it stays"
-        return
-    try:
-        lock = account.lock(name)  # of another data directory, perhaps: its holder is not killed
-    except Busy as error:
-        raise Busy(f"account {name}: {error}; end that agent first") from None
-    try:
-        leaving.kill_all(known)
-        account.remove(name)
-    finally:
-        os.close(lock)
-    yield f"account {name}: removed, with its home"
-
-
-def unit_command(config: Path) -> str:
-    """What the unit runs."""
-    return next(
-        line.removeprefix("ExecStart=")
-        for line in unit(config.absolute()).splitlines()
-        if line.startswith("ExecStart=")
-    )
+def _command_of(packaged: Path | None, text: str) -> str:
+    """What the unit runs: the package's, or this text."""
+    if packaged is not None:
+        text = packaged.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    return next(x.removeprefix("ExecStart=") for x in lines if x.startswith("ExecStart="))
 
 
 def _need_root(what: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from boruta.domain.errors import Busy
-from dryad.place import private_dir
+from boruta.guarded import make_private_dir
 from dryad.running import DirectoryLock
 
 
@@ -51,13 +51,15 @@ def take(data: Path, count: int) -> list[Slot]:
     Raises:
         BadConfig, NotPermitted: DATA cannot be used for it.
     """
-    home = private_dir(data / "simulated", "directory of simulated boards")
+    home = data / "simulated"
+    make_private_dir(home, "directory of simulated boards")
     slots: list[Slot] = []
     number = 0
     try:
         while len(slots) < count:
             number += 1
-            path = private_dir(home / str(number), "simulated board's directory")
+            path = home / str(number)
+            make_private_dir(path, "simulated board's directory")
             try:
                 slots.append(Slot(number, path, DirectoryLock(path)))
             except Busy:

@@ -34,6 +34,8 @@ _LIMITS: Final = {  # the least, the most, the unit
     "processes": (16, 1_000_000, 1),
     "files": (64, 1_000_000, 1),
     "memory": (0, 1 << 24, 1 << 20),
+    "file": (1, 1 << 30, 1 << 20),
+    "disk": (0, 1 << 30, 1 << 20),
 }
 
 
@@ -109,7 +111,7 @@ def read_user(file: TomlFile, value: object, default: str) -> tuple[str, tuple[s
 
 
 def read_limits(file: TomlFile, value: object) -> Limits:
-    """What a holder may take: [limits] processes, files, memory (MiB)."""
+    """What a holder may take: [limits] processes, files; memory, file, disk in MiB."""
     table = _table(file, "limits", value, tuple(_LIMITS))
     limits = Limits()
     for key, one in table.items():
@@ -168,11 +170,13 @@ def meant(key: str, allowed: Sequence[str]) -> str:
 
 def kind(value: object) -> str:
     """What a value of TOML is, for people."""
+    if value == "":
+        return "an empty text"
     names: dict[type, str] = {
         bool: "true or false",
         int: "a number",
         float: "a number",
-        str: "an empty text",
+        str: "a text",
         list: "a list",
         dict: "a table",
     }

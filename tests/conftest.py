@@ -30,13 +30,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+# The old kind of wrapper: the pytest of Debian 12, by which an agent's tests run, has no other.
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Ends a run that hangs."""
     marker = item.get_closest_marker("timeout")
     allowed = float(marker.args[0]) if marker and marker.args else 0.0
     faulthandler.dump_traceback_later(allowed + STUCK_S, exit=True, file=_told[0])
     try:
-        return (yield)
+        yield
     finally:
         faulthandler.cancel_dump_traceback_later()

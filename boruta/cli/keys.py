@@ -79,6 +79,30 @@ def add(name: str, role: str, groups: tuple[str, ...], file: Path, data: Path | 
     click.echo(f"{peer.name} is admitted as {peer.role}", err=True)
 
 
+@key.command(epilog="Example: boruta key invite board-17 --server tcp://boruta.lab:7175")
+@click.argument("name")
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="ADDR",
+    help="Where boards reach it, tcp://HOST:PORT; else this machine's name. Repeat it for more.",
+)
+@data_option
+def invite(name: str, servers: tuple[str, ...], data: Path | None) -> None:
+    """Print what `dryad enroll TOKEN` needs on the board NAME. Nothing in it is secret."""
+    import socket
+
+    from boruta.connecting import read_address
+    from boruta.invitation import Invitation, write
+    from boruta.peers import check_name
+
+    check_name(name)
+    addresses = [read_address(one, "--server") for one in servers or (socket.getfqdn(),)]
+    click.echo(write(Invitation(name, tuple(addresses), _ring(data, make=True).server.public)))
+    click.echo(f"on the board, as root: dryad enroll TOKEN ({', '.join(addresses)})", err=True)
+
+
 @key.command("list")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "id"]), default="table")
 @data_option

@@ -107,8 +107,3 @@ def parse_time(text: str, now: datetime) -> datetime:
         return datetime.fromisoformat(f"{date}T{clock}{digits}{offset}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise BadTime(f"time {text!r}: {error}") from None
-
-
-def format_time(when: datetime) -> str:
-    """RFC 3339 in UTC with `Z`; a fraction only if there is one."""
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

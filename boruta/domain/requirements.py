@@ -172,15 +172,6 @@ def cap_word(key: str, value: str) -> str:
     return f"{key}={value}"
 
 
-def cap_text(value: object) -> str:
-    """A worker's capability as text, from a value of a configuration file."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return ", ".join(cap_text(member) for member in value)
-    return str(value)
-
-
 def accepted(caps: Mapping[str, str]) -> Capabilities:
     """What a request may ask for, checked and read once for all that ask for the same.
 

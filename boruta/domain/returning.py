@@ -87,11 +87,15 @@ def registered(
     return replace(back, row=back.row._replace(rev=row.rev + 1))
 
 
-def _ended_by(said: str) -> str:
+def _ended_by(said: str) -> tuple[str, str]:
     """Why a job is over, as its agent says: other reasons are not an agent's to give."""
-    if said in ("", "time_up"):
-        return "time_up"
-    return "board_failed"
+    match said:
+        case "" | "time_up":
+            return "time_up", ""
+        case "over_limit":
+            return said, "its holder took more of the board's disk than one may ([limits] disk)"
+        case _:
+            return "board_failed", "its board says that it is over"
 
 
 def why_taken_back(row: WorkerRow | None) -> tuple[str, str]:
@@ -124,7 +128,7 @@ def _returned(
             over = said.ended
             if over is not None and over.epoch == row.board_epoch:
                 fresh = worker.prepare_anew(known, WorkerEvent.RETURNED, now)
-                return Return(fresh, False, _ended_by(over.reason_code), "")
+                return Return(fresh, False, *_ended_by(over.reason_code))
             kept = said.job
             if kept is not None and (kept.id, kept.epoch) == (row.request_id, row.board_epoch):
                 return Return(known, True)

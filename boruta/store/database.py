@@ -6,24 +6,28 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from boruta.domain.errors import InternalLogicError, NotLeader, StoreUnavailable
 from boruta.domain.history import Event
-from boruta.domain.rows import JobRow, RequestRow, Row, WorkerRow
 from boruta.domain.types import ReqID, WorkerUUID
 from boruta.store.backend import Entry, Image, ServerIdentity
 from boruta.store.columns import JOBS, REQUESTS, WORKERS, Columns, micros, text
 from boruta.store.history import events_of, read_history
-from boruta.store.net import Net
+from boruta.store.net import Net, Values
 from boruta.store.seal import Seal
-from boruta.store.statements import Statements, quoted
+from boruta.store.statements import Run, Statement, Statements, quoted
 
-T = TypeVar("T")
-_WRITTEN: Final[tuple[type[Row], ...]] = (RequestRow, JobRow, WorkerRow)
+
+class LogPlace(NamedTuple):
+    """Where a batch stands in the log: the positions of its first and its last transaction."""
+
+    leader_epoch: int
+    first: int
+    last: int
 
 
 class SqlBackend(ABC):
@@ -44,7 +48,10 @@ class SqlBackend(ABC):
         self._seal, self._server, self._utcnow = seal, server, utcnow
         self._engine: sa.Engine | None = None
         self._connection: sa.Connection | None = None
-        self._statements = Statements(self.xid)
+        self._statements = self.new_statements()
+        self._fenced = (
+            f"SELECT leader.epoch, leader.server_id, meta.position FROM leader, meta {self.lock}"
+        )
 
     # --- what each of the two has of its own
     @abstractmethod
@@ -54,6 +61,10 @@ class SqlBackend(ABC):
     @abstractmethod
     def reading_engine(self) -> sa.Engine:
         """An engine for whoever only reads: the writer does not wait for him."""
+
+    def new_statements(self) -> Statements:
+        """What it writes with."""
+        return Statements(self.xid)
 
     @abstractmethod
     def _why(self, error: BaseException) -> str:
@@ -139,21 +150,21 @@ class SqlBackend(ABC):
         assert epoch is not None
         return epoch
 
-    def _take_lead(self, change: str, values: tuple[Any, ...]) -> int | None:
+    def _take_lead(self, change: str, values: Values) -> int | None:
         started = micros(self._utcnow())
         me = self._server
         with self._transaction() as connection:
-            if not self._run(connection, f"UPDATE leader SET {change}", [values], checked=False):
+            if not self._once(connection, f"UPDATE leader SET {change}", values):
                 return None
-            self._run(
+            self._once(
                 connection,
                 "INSERT INTO servers (id, epoch, address, started_at, software) "
                 "VALUES (?, 1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET epoch = servers.epoch + 1, "
                 "address = excluded.address, started_at = excluded.started_at, "
                 "software = excluded.software",
-                [(me.id, me.address, started, me.software)],
+                (me.id, me.address, started, me.software),
             )
-            self._run(connection, "UPDATE meta SET store_key_id = ?", [(self._seal.key_id,)])
+            self._once(connection, "UPDATE meta SET store_key_id = ?", (self._seal.key_id,))
             return int(connection.exec_driver_sql("SELECT epoch FROM leader").scalar_one())
 
     def load(self) -> Image:
@@ -210,50 +221,44 @@ class SqlBackend(ABC):
     def apply(self, batch: Sequence[Entry], first_position: int, leader_epoch: int) -> None:
         """Commits the batch as one transaction; one that is there already is left as it is."""
         last = batch[-1]
-        net = Net(batch, self._seal, self._server.id)
-        parts = [(kind, net.parts(kind)) for kind in _WRITTEN]
-        events = [self._event(event) for entry in batch for event in events_of(entry)]
+        runs = self._statements.of(
+            Net(batch, self._seal, self._server.id),
+            (last.position, last.last_id, last.last_seq),
+            [self._event(event) for entry in batch for event in events_of(entry)],
+        )
         with self._transaction() as connection:
-            position = self._fence(connection, leader_epoch)
-            if position == last.position:
-                return  # an earlier try was cut off after it had been committed
-            if position != first_position - 1:
-                raise NotLeader(
-                    f"{self.name}: another server wrote: the log stands at {position}, "
-                    f"not at {first_position - 1}"
-                )
-            run, texts = self._run, self._statements
-            run(
-                connection,
-                "UPDATE meta SET position = ?, last_id = ?, last_seq = ?",
-                [(last.position, last.last_id, last.last_seq)],
+            self._write(connection, runs, LogPlace(leader_epoch, first_position, last.position))
+
+    def _write(self, connection: sa.Connection, runs: Sequence[Run], place: LogPlace) -> None:
+        """Runs all if the batch's place in the log is free; nothing if it is there already."""
+        if self._is_there(self._fence(connection, place.leader_epoch), place):
+            return  # an earlier try was cut off after it had been committed
+        for statement, rows in runs:
+            self._counted(statement, rows, self._execute(connection, statement, rows))
+
+    def _is_there(self, position: int, place: LogPlace) -> bool:
+        """Whether the log has the batch.
+
+        Raises:
+            NotLeader: it has something else there.
+        """
+        if position not in (place.first - 1, place.last):
+            raise NotLeader(
+                f"{self.name}: another server wrote: the log stands at {position}, "
+                f"not at {place.first - 1}"
             )
-            # What makes room comes before what takes it: the unique indexes look at each row.
-            dropped = "DELETE FROM jobs WHERE request_id = ?"
-            run(connection, dropped, net.dropped_jobs, checked=False)
-            for kind, part in parts:
-                run(connection, texts.delete[kind], part.deletes)
-            closed = "UPDATE jobs SET tunnel_open = 0 WHERE request_id = ?"
-            run(connection, closed, net.closed_tunnels, checked=False)
-            forgotten = "UPDATE jobs SET known = 0 WHERE worker_uuid = ?"
-            run(connection, forgotten, net.removed_workers, checked=False)
-            for kind, part in parts:
-                run(connection, texts.update[kind], part.updates)
-            for kind, part in parts:
-                run(connection, texts.insert[kind], part.inserts)
-            run(connection, texts.event, events)
+        return position == place.last
 
     def prune(self, before: datetime, keep: int, most: int, leader_epoch: int) -> int:
         """Deletes some of the oldest events."""
         with self._transaction() as connection:
             self._fence(connection, leader_epoch)
             newest = connection.exec_driver_sql("SELECT max(id) FROM events").scalar_one() or 0
-            return self._run(
+            return self._once(
                 connection,
                 "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) "
                 "AND (at < ? OR id <= ?)",
-                [(most, micros(before), newest - keep)],
-                checked=False,
+                (most, micros(before), newest - keep),
             )
 
     def history(
@@ -278,16 +283,18 @@ class SqlBackend(ABC):
         Raises:
             NotLeader: another server has taken over.
         """
-        asked = "SELECT leader.epoch, leader.server_id, meta.position FROM leader, meta"
         with self._cursor(connection) as cursor:
-            cursor.execute(f"{asked} {self.lock}")
-            epoch, who, position = cursor.fetchone()
+            cursor.execute(self._fenced)
+            return self._position(cursor.fetchone(), leader_epoch)
+
+    def _position(self, fenced: tuple[Any, ...], leader_epoch: int) -> int:
+        epoch, who, position = fenced
         if epoch != leader_epoch:
             raise NotLeader(f"{self.name}: server {who!r} has taken over (epoch {epoch})")
         return int(position)
 
     # --- statements
-    def _event(self, event: Any) -> tuple[Any, ...]:
+    def _event(self, event: Any) -> Values:
         at, kind, request_id, uuid, epoch, old, new, by, reason, _ = event
         uuid = None if uuid is None else text(uuid)
         return (
@@ -295,38 +302,33 @@ class SqlBackend(ABC):
             self._server.id,
         )  # fmt: skip
 
-    def _run(
-        self,
-        connection: sa.Connection,
-        statement: str,
-        rows: Sequence[tuple[Any, ...]],
-        checked: bool = True,
-    ) -> int:
-        """Runs a statement for each of the rows; how many it changed.
+    def _counted(self, statement: Statement, rows: Sequence[Values], done: int) -> None:
+        """Looks whether each of the rows changed one.
 
         Raises:
-            NotLeader: not each of them changed one row (if that is `checked`): the rev was not the
-                one that was read, so another server wrote.
+            NotLeader: it did not: the rev was not the one that was read, so another server wrote.
         """
-        if not rows:
-            return 0
-        done = self._execute(connection, statement, rows)
-        if checked and done != len(rows):
+        if statement.strict and done != len(rows):
             if done < 0:
                 raise InternalLogicError(f"{self.name}: the driver does not count rows")
             raise NotLeader(
                 f"{self.name}: another server wrote: {done} of {len(rows)} rows are as they were "
-                f"({statement.split(' SET ')[0]})"
+                f"({statement.what})"
             )
-        return done
 
     def _execute(
-        self, connection: sa.Connection, statement: str, rows: Sequence[tuple[Any, ...]]
+        self, connection: sa.Connection, statement: Statement, rows: Sequence[Values]
     ) -> int:
         """Runs it for each of the rows; how many were changed."""
         with self._cursor(connection) as cursor:
             if len(rows) == 1:
-                cursor.execute(statement, rows[0])
+                cursor.execute(statement.text, rows[0])
             else:
-                cursor.executemany(statement, rows)
+                cursor.executemany(statement.text, rows)
+            return int(cursor.rowcount)
+
+    def _once(self, connection: sa.Connection, text: str, values: Values) -> int:
+        """Runs one that is no part of a batch; how many rows it changed."""
+        with self._cursor(connection) as cursor:
+            cursor.execute(text, values)
             return int(cursor.rowcount)

@@ -13,6 +13,7 @@ from boruta.store.seal import Seal
 
 # By key: the rev that the table has (0: no such row), and the row it is to have (None: none).
 Changes = dict[Any, tuple[int, Row | None]]
+Values = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -20,9 +21,9 @@ class Parts:
     """One table's changes as parameters of its statements."""
 
     columns: Columns[Any]
-    deletes: list[tuple[Any, ...]] = field(default_factory=list)  # (key, rev)
-    updates: list[tuple[Any, ...]] = field(default_factory=list)  # (rev.., last column, key, rev)
-    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # all columns
+    deletes: list[Values] = field(default_factory=list)  # (key, rev)
+    updates: list[Values] = field(default_factory=list)  # (rev.., last column, key, rev)
+    inserts: list[Values] = field(default_factory=list)  # all columns
 
 
 class Net:
@@ -33,8 +34,8 @@ class Net:
         self._changes: dict[type[Row], Changes] = {RequestRow: {}, JobRow: {}, WorkerRow: {}}
         self._unknown_jobs: set[int] = set()
         # Jobs of requests that go; boards that go; jobs whose tunnel is closed.
-        self.dropped_jobs: list[tuple[int]] = []
-        self.removed_workers: list[tuple[str]] = []
+        self.dropped_jobs: list[Values] = []
+        self.removed_workers: list[Values] = []
         for entry in batch:
             for change in entry.transaction:
                 if isinstance(change, Write):
@@ -42,7 +43,7 @@ class Net:
                 else:
                     self._put(change.kind, change.id, change.was, None)
                     self._gone(change.kind, change.id)
-        self.closed_tunnels: list[tuple[int]] = [(key,) for key in self._closed()]
+        self.closed_tunnels: list[Values] = [(key,) for key in self._closed()]
 
     def _put(self, kind: type[Row], key: Any, was: int, row: Row | None) -> None:
         changes = self._changes[kind]
@@ -89,7 +90,7 @@ class Net:
                 found.inserts.append((*values, *self._more(row)))
         return found
 
-    def _more(self, row: Row) -> tuple[Any, ...]:
+    def _more(self, row: Row) -> Values:
         """What only an insert sets: see `more_columns`."""
         match row:
             case JobRow():

@@ -30,11 +30,11 @@ def main(argv: list[str] | None = None) -> int:
         with _connect() as connection:
             connection.sendall(json.dumps({"words": words}).encode() + b"\n")
             answer, rest = _head(connection)
+            sys.stdout.write(answer.get("out", ""))
             if "error" in answer:
                 sys.stderr.write("board: {error}   [{code}]\n".format(**answer))
                 return int(answer["status"])
             if "stream" not in answer:
-                sys.stdout.write(answer["out"])
                 return 0
             typing = answer["stream"] == "console"
             return _stream(connection, rest, typing, opened="attached" in answer)

@@ -9,10 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
-from boruta.domain.errors import ActionRefused, BadRequest, NotPermitted
+from boruta.domain.errors import ActionRefused, BadRequest, BorutaError, NotPermitted
+from dryad.board.recorder import (
+    LEAST_EVERY_S,
+    READINGS,
+    READINGS_MOST,
+    SECONDS,
+    SECONDS_MOST,
+    Recorder,
+)
 from dryad.hardware.port import Hardware, Measured, Showing, Switchable, Watched, Wired
 
-LEAST_EVERY_S: Final = 0.003  # between two readings of the current; the original's limit
 LONGEST_TICK_S: Final = 30.0  # the next prepare waits for it
 LONGEST_RECORD_S: Final = 24 * 3600.0
 
@@ -38,6 +45,7 @@ USAGE: Final[Mapping[str, str]] = {
     "power": "power [on|off|tick [SECONDS]]    the target's power; alone: how it is",
     "mux": "mux [ts|dut]                     the card to this machine or to the target",
     "current": "current [--record [SECONDS] [--every SECONDS]]   what the target takes, in mA",
+    "record": "record start [READINGS [SECONDS]]|stop|get    the current, kept until asked for",
     "console": "console [--read] [--log]         the target's serial line; Ctrl-] ends it",
     "led": "led 1|2 RED GREEN BLUE           each colour 0 to 255",
     "text": "text [WORD...]                   on the display; alone: clears it",
@@ -113,6 +121,36 @@ async def record(hardware: Hardware, wanted: Recording) -> AsyncIterator[str]:
         yield f"{now:.3f},{await measured.current()}\n"
         number = max(number, int((time.monotonic() - begun) / wanted.every_s)) + 1
         await asyncio.sleep(max(0.0, begun + number * wanted.every_s - time.monotonic()))
+
+
+def keep_record(
+    recorder: Recorder, hardware: Hardware, words: Words
+) -> tuple[str, BorutaError | None]:
+    """Carries out `record`; what it says, and the fault that ended the recording if one did.
+
+    Raises:
+        BadRequest: the words after `record` are none of its own.
+        ActionRefused: the board measures no current, or nothing was recorded.
+    """
+    measured = _has(hardware, Measured, "measures no current")
+    readings, seconds = READINGS, SECONDS
+    match words:
+        case ["stop"]:
+            recorder.stop()
+            return "", None
+        case ["get"]:
+            return recorder.read()
+        case ["start"]:
+            pass
+        case ["start", many]:
+            readings = _whole("record", many, 1, READINGS_MOST)
+        case ["start", many, long]:
+            readings = _whole("record", many, 1, READINGS_MOST)
+            seconds = _seconds("record", long, LEAST_EVERY_S, SECONDS_MOST)
+        case _:
+            raise _wrong("record")
+    recorder.start(measured, readings, seconds)
+    return "", None
 
 
 # --- the orders

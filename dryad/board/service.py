@@ -1,8 +1,8 @@
 """The board's socket: its hardware for whoever holds it, and for root.
 
 A Unix socket; the kernel says whose the other end is (SO_PEERCRED). One line of JSON each way,
-`{"words": [...]}` and `{"out": TEXT}`, `{"stream": KIND}` or `{"error", "code", "status"}`; after
-`stream` raw bytes follow until one side closes.
+`{"words": [...]}` and `{"out": TEXT}`, `{"stream": KIND}` or `{"error", "code", "status"}`, with an
+`out` beside it if something was done; after `stream` raw bytes follow until one side closes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ from boruta.domain.errors import (
     NotPermitted,
 )
 from dryad.board import orders
-from dryad.board.console import BEHIND_MOST, Console
+from dryad.board.console import Console
+from dryad.board.recorder import Recorder
+from dryad.board.watching import Watching
+from dryad.clock import BootClock, Clock
 from dryad.hardware.port import Hardware
 from dryad.logs import event
 
@@ -57,12 +60,19 @@ class BoardService:
         path: of the socket; one that is too long is replaced by a place of its own.
         hardware: the board's.
         console: its target's serial line, if it has one.
+        clock: what recordings of the current are timed by.
 
     Attributes:
         status: what the agent tells root, and its own user, of itself.
     """
 
-    def __init__(self, path: Path, hardware: Hardware, console: Console | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        hardware: Hardware,
+        console: Console | None,
+        clock: Clock | None = None,
+    ) -> None:
         self._link: Path | None = None
         if len(os.fsencode(path)) > LONGEST_PATH:
             self._link = path
@@ -71,6 +81,7 @@ class BoardService:
         self.status: Callable[[], Mapping[str, object]] = dict
         self._hardware = hardware
         self._console = console
+        self._recorder = Recorder(clock or BootClock())
         self._server: asyncio.Server | None = None
         self._holder: int | None = None
         self._talks: dict[asyncio.Task[None], bool] = {}  # whether it is root's
@@ -120,6 +131,7 @@ class BoardService:
     async def close(self) -> None:
         """The holder may no more; what he has begun is cancelled. Idempotent."""
         self._holder = None
+        self._recorder.drop()
         await self._end([talk for talk, is_root in self._talks.items() if not is_root])
         if self._console is not None:
             self._console.finish()
@@ -179,6 +191,9 @@ class BoardService:
         event(_log, logging.INFO, "board_order", order=" ".join(words)[:80], uid=uid)
         if name == "console":
             await self._serve_console(words[1:], reader, writer)
+        elif name == "record":
+            out, fault = orders.keep_record(self._recorder, self._hardware, words[1:])
+            _write(writer, {"out": out} | (_error(fault) if fault else {}))
         elif name == "current" and (wanted := orders.read_recording(words[1:])) is not None:
             await self._serve_recording(wanted, reader, writer)
         else:
@@ -213,7 +228,7 @@ class BoardService:
             writer.write(console.log())
             return
         write = "--read" not in words
-        watching = _Watching(writer)
+        watching = Watching(writer)
         console.attach(watching, write=write)
         try:
             _write(writer, {"stream": "console" if write else "text", "attached": True})
@@ -225,7 +240,7 @@ class BoardService:
             console.detach(watching)
 
     async def _pump(
-        self, console: Console, watching: _Watching, reader: asyncio.StreamReader, write: bool
+        self, console: Console, watching: Watching, reader: asyncio.StreamReader, write: bool
     ) -> None:
         over = asyncio.ensure_future(watching.over.wait())
         try:
@@ -243,36 +258,6 @@ class BoardService:
                     await console.write(data)
         finally:
             over.cancel()
-
-
-class _Watching:
-    """One connection that is fed what the target says."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self._begun = False
-        self._early: list[bytes] = []
-        self.over = asyncio.Event()
-
-    def begin(self) -> None:
-        """What came while the head was written goes after it."""
-        self._begun = True
-        for data in self._early:
-            self._writer.write(data)
-        self._early.clear()
-
-    def feed(self, data: bytes) -> bool:
-        """See `Reader`."""
-        if not self._begun:
-            self._early.append(data)
-            return True
-        self._writer.write(data)
-        return self._writer.transport.get_write_buffer_size() < BEHIND_MOST
-
-    def gone(self, why: str) -> None:
-        """See `Reader`."""
-        self._writer.write(f"\r\n[board console: {why}]\r\n".encode())
-        self.over.set()
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:
@@ -295,7 +280,7 @@ async def _read(reader: asyncio.StreamReader) -> list[str]:
     return words
 
 
-def _error(error: BorutaError) -> Mapping[str, object]:
+def _error(error: BorutaError) -> dict[str, object]:
     return {"error": error.message, "code": error.code, "status": error.exit_status}
 
 

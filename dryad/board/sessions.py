@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import InfraError
-from dryad.board import client, stm_compat
 from dryad.board.service import BoardService
 from dryad.files import put
 from dryad.sessions.home import PATH, TOOLS
 from dryad.sessions.port import Sessions
 
+SOURCES: Final = {"board": "client.py", "stm": "stm_compat.py"}
 MARK: Final = "# Written by dryad; it may replace or remove this file."
 PYTHONS: Final = ("/usr/bin/python3", "/usr/local/bin/python3")  # that any account may run
 
@@ -86,33 +86,39 @@ def environment(service: BoardService, tools: Path) -> Mapping[str, str]:
     }
 
 
-def put_tools(tools: Path, *, stm: bool = False) -> None:
+def put_tools(tools: Path, *, board: bool = True, stm: bool = False) -> list[Path]:
     """Puts the `board` command in a directory that holders' shells look in; blocks.
 
     Args:
         tools: the directory.
+        board: put it there.
         stm: the original's command too.
+
+    Returns:
+        What was written.
 
     Raises:
         InfraError: it cannot be written, or is somebody else's.
     """
     python = next((path for path in PYTHONS if os.access(path, os.X_OK)), sys.executable)
-    modules = {"board": client, "stm": stm_compat} if stm else {"board": client}
-    for name, module in modules.items():
+    names = ["board"] * board + ["stm"] * stm
+    for name in names:
         command = tools / name
         if command.exists() and not _is_ours(command):
             raise InfraError(f"{command}: this is another program")
-        source = Path(module.__file__ or "").read_text(encoding="utf-8")
+        # Read, not imported: the agent runs none of it.
+        source = Path(__file__).with_name(SOURCES[name]).read_text(encoding="utf-8")
         try:
             tools.mkdir(mode=0o755, parents=True, exist_ok=True)
             put(command, f"#!{python} -I\n{MARK}\n{source}", 0o755)
         except OSError as error:
             raise InfraError(f"{command}: {error.strerror or error}") from error
+    return [tools / name for name in names]
 
 
 def remove_tools(tools: Path) -> list[Path]:
     """Removes what `put_tools` put there, and tells what it was."""
-    found = [tools / name for name in ("board", "stm") if _is_ours(tools / name)]
+    found = [tools / name for name in SOURCES if _is_ours(tools / name)]
     for command in found:
         command.unlink()
     return found

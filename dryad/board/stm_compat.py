@@ -1,7 +1,7 @@
 """The original's `stm` command over the board's socket: same flags, output and exit statuses.
 
-Stands alone as `client` does. What it lacks: recording on the board (-cur-start, -cur-stop,
--cur-get), serving (-serve), and a remote of its own (-remote is taken and not used).
+Stands alone as `client` does. What it lacks: serving (-serve), and a remote of its own (-remote is
+taken and not used, also where the original wants one).
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(_split(sys.argv[1:] if argv is None else argv))
     if args.ts and args.dut:
         return _fatal("conflicting flags: DUT and TS")
-    if args.cur_start or args.cur_stop or args.cur_get or args.serve:
-        return _fatal("this stm does not serve, and records with: board current --record")
+    if args.serve:
+        return _fatal("this stm does not serve: the agent has the board")
     try:
-        tick_s = _duration(args.m)
-        leds = [_colour(text) for text in (args.led1, args.led2)]
+        tick_s, record_s = _duration("m", args.m), _duration("cur-duration", args.cur_duration)
+        readings = _whole("cur-size", args.cur_size)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2  # as flags that cannot be read
+    try:
         if args.ts:
             _ask("power", "off")
             _ask("mux", "ts")
@@ -43,14 +47,22 @@ def main(argv: list[str] | None = None) -> int:
             _ask("power", "tick", f"{tick_s:g}")
         if args.cur:
             sys.stdout.write(_ask("current"))
+        if args.cur_start and args.cur_stop:
+            raise Failed("conflicting flags: cur-start and cur-stop")
+        if args.cur_start:
+            _ask("record", "start", readings, f"{record_s:g}")
+        if args.cur_stop:
+            _ask("record", "stop")
+        if args.cur_get:
+            sys.stdout.write(_ask("record", "get"))
         if args.clr:
             _ask("text")
         if args.print:
             _ask("text", *args.print.split())
-        for number, colour in enumerate(leds, 1):
+        for number, colour in (("1", args.led1), ("2", args.led2)):
             if colour:
-                _ask("led", str(number), *colour)
-    except (Failed, ValueError) as error:
+                _ask("led", number, *_colour(colour))
+    except Failed as error:
         return _fatal(str(error))
     for words, value in (
         (("dyper", "1"), args.dyper1),
@@ -71,10 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("stm", allow_abbrev=False)
     for name in ("ts", "dut", "tick", "cur", "cur-start", "cur-stop", "cur-get", "clr", "serve"):
         parser.add_argument(f"-{name}", action="store_true", dest=name.replace("-", "_"))
-    parser.add_argument("-m", default="1s")
+    for name, usual in (("m", "1s"), ("cur-size", "120"), ("cur-duration", "1m")):
+        parser.add_argument(f"-{name}", default=usual, dest=name.replace("-", "_"))
     for name in ("print", "led1", "led2", "dyper1", "dyper2", "hdmi", "remote"):
         parser.add_argument(f"-{name}", default="")
-    for name in ("print-x", "print-y", "cur-size", "cur-duration", "listen", "user-listen"):
+    for name in ("print-x", "print-y", "listen", "user-listen"):
         parser.add_argument(f"-{name}", default="")
     return parser
 
@@ -94,19 +107,24 @@ def _split(words: list[str]) -> list[str]:
     return found
 
 
-def _duration(text: str) -> float:
+def _whole(flag: str, text: str) -> str:
+    try:
+        return str(int(text, 0))
+    except ValueError:
+        raise ValueError(f'invalid value "{text}" for flag -{flag}: want a number') from None
+
+
+def _duration(flag: str, text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)", text)
     if not parts or "".join(a + b for a, b in parts) != text:
-        raise ValueError(f'invalid value "{text}" for flag -m: want a duration such as 1s or 500ms')
+        raise ValueError(f'invalid value "{text}" for flag -{flag}: want a duration such as 1m30s')
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
 def _colour(text: str) -> list[str]:
-    if not text:
-        return []
     parts = text.split(",")
     if len(parts) != 3 or not all(part.isdecimal() and int(part) < 256 for part in parts):
-        raise ValueError(f"wrong colour {text}: want r,g,b, each 0 to 255")
+        raise Failed(f"wrong colour {text}: want r,g,b, each 0 to 255")
     return parts
 
 
@@ -121,6 +139,7 @@ def _ask(*words: str) -> str:
     except (OSError, ValueError) as error:
         raise Failed(f"failed to connect to the board: {error}") from None
     if "error" in found:
+        sys.stdout.write(found.get("out", ""))
         raise Failed(found["error"])
     return str(found["out"])
 

@@ -6,7 +6,6 @@ left under it would be the next one's.
 
 from __future__ import annotations
 
-import fcntl
 import grp
 import os
 import pwd
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from boruta.domain.errors import BadConfig, Busy, InfraError
+from dryad import files
 from dryad.sessions.home import find_shell
 
 COMMENT: Final = "Boruta holder"  # in the account's comment: it is dryad's, its home may be emptied
 LOCKS: Final = Path("/run/lock")
+SHADOW: Final = Path("/etc/shadow")
 TOOLS: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
 WITHIN_S: Final = 30.0  # for one of the tools; a small board's card may be slow
 
@@ -94,17 +95,30 @@ def ensure(name: str, groups: Sequence[str]) -> Account:
         words = ["useradd", "-p", "*", "-M", "-c", COMMENT, "-s", shell, "-G", ",".join(groups)]
         _run("user creation failed", USERADD, [*words, name])
     else:
+        if known.pw_uid == 0:
+            raise BadConfig(f"[user] name: {name!r} has uid 0; holders do not run as root")
         if known.pw_gecos != COMMENT:
             raise BadConfig(
                 f"[user] name: there is an account {name!r} that dryad did not make; its home "
                 f"would be emptied after each job. Take another name, or, if nobody else needs "
                 f"it: usermod -c '{COMMENT}' {name}"
             )
-        if known.pw_uid == 0:
-            raise BadConfig(f"[user] name: {name!r} has uid 0; holders do not run as root")
-        # The password too: somebody may have locked the account.
-        _run("user update failed", {}, ["usermod", "-p", "*", "-G", ",".join(groups), name])
+        if not _is_as_wanted(known, groups):
+            # The password too: somebody may have locked the account.
+            _run("user update failed", {}, ["usermod", "-p", "*", "-G", ",".join(groups), name])
     return look_up(name)
+
+
+def _is_as_wanted(known: pwd.struct_passwd, groups: Sequence[str]) -> bool:
+    """Whether usermod, which writes four files on the card each time, has nothing to do."""
+    wanted = {known.pw_gid, *(grp.getgrnam(group).gr_gid for group in groups)}
+    if set(os.getgrouplist(known.pw_name, known.pw_gid)) != wanted:
+        return False
+    try:
+        lines = SHADOW.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith(f"{known.pw_name}:*:") for line in lines)
 
 
 def look_up(name: str) -> Account:
@@ -159,15 +173,11 @@ def lock(name: str, where: Path = LOCKS) -> int:
     """
     path = where / f"dryad-{name}.lock"
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        return files.lock(path)
+    except BlockingIOError as held:
+        raise Busy(f"another agent on this machine lets its holders in as {name!r}{held}") from None
     except OSError as error:
         raise InfraError(f"{path}: {error.strerror}") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise Busy(f"another agent on this machine lets its holders in as {name!r}") from None
-    return fd
 
 
 def _run(

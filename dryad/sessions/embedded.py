@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boruta.domain.errors import SessionAlive
-from dryad.sessions import keys
+from dryad.sessions import keys, library
 from dryad.sessions.home import find_shell
 from dryad.sessions.listening import BACKLOG, KEEPALIVE_S, LOGIN_WITHIN_S, listen, name_of
 from dryad.sessions.stay import Stay, sweep_former
@@ -89,9 +89,10 @@ class EmbeddedSessions:
 
         Raises:
             BadAddress: it is no address, or it cannot be bound.
-            BadConfig: the host key cannot be used.
+            BadConfig: the host key, or the asyncssh that is here, cannot be used.
             SessionAlive: something of a former session survives.
         """
+        library.check()  # before anybody is let in, though it is loaded only then
         loop = asyncio.get_running_loop()
         if trouble := await loop.run_in_executor(None, sweep_former, self._homes):
             raise SessionAlive("; ".join(trouble))

@@ -84,7 +84,7 @@ class Place:
 
     def command(self) -> Sequence[str]:
         """What serves one connection."""
-        limits = {"nproc": self._limits.processes, "nofile": self._limits.files}
+        limits = self._limits.of_a_process()
         entrance = None if self._group is None else self._group.entrance
         return sshd.command(self._sshd, self._run / "sshd_config", entrance, limits)
 

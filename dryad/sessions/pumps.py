@@ -30,6 +30,7 @@ class Input:
         self._fd: int | None = None
         self._kept = bytearray()
         self._paused = False
+        self._resuming = False
         self._ended = False
         self._closed = False
         self._on_eof: Callable[[int], None] = os.close
@@ -93,14 +94,25 @@ class Input:
             self._resume()  # last: it may deliver more, and the end, before it returns
 
     def _pause(self) -> None:
-        if not self._paused:
+        if not self._paused and not self._resuming:
             self._paused = True
             self._channel.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
+        """Takes all that the channel kept, a window of it at the most, before it pauses again.
+
+        With the first piece that it hands out the library opens the whole window anew, whatever it
+        still keeps: pausing half-way, time after time, would have it keep all that the client has.
+        """
+        if not self._paused:
+            return
+        self._paused, self._resuming = False, True
+        try:
             self._channel.resume_reading()
+        finally:
+            self._resuming = False
+        if len(self._kept) > HIGH_BYTES and not self._closed:
+            self._pause()
 
 
 class Output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -59,7 +59,7 @@ class Stay:
         """A stay with a fresh home."""
         loop = asyncio.get_running_loop()
         # Hex alone: it is a file name and a value in an environment.
-        home = await loop.run_in_executor(None, homes.make, base, secrets.token_hex(6))
+        home = await loop.run_in_executor(None, homes.make, base, os.urandom(6).hex())
         return cls(home, key, epoch, on_login)
 
     def login(self) -> None:

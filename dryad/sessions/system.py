@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -164,7 +163,7 @@ class SystemSessions:
             place = self._opened()
             # Over if it fails half-way: the next one empties the place again.
             self._stay = stay = _Stay(on_login)
-            await loop.run_in_executor(None, place.open, line, secrets.token_hex(6))
+            await loop.run_in_executor(None, place.open, line, os.urandom(6).hex())
             if stay.over:
                 place.close_key()
                 raise SessionAlive("the session was ended while it was opened")

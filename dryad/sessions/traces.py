@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import logging
 import os
-import platform
 import stat
 import subprocess
 import sys
@@ -109,7 +108,7 @@ def _his(top: str, account: Account) -> Iterator[tuple[str, bool]]:
             continue
         try:
             found = os.fstat(fd)
-            if found.st_dev != device or not (path == top or _may_enter(found, account)):
+            if found.st_dev != device:
                 continue
             entries = list(os.scandir(fd))
             for entry in entries:
@@ -118,7 +117,7 @@ def _his(top: str, account: Account) -> Iterator[tuple[str, bool]]:
                     below = os.path.join(path, entry.name)
                     if at.st_uid == account.uid:
                         yield below, stat.S_ISDIR(at.st_mode)
-                    elif stat.S_ISDIR(at.st_mode):
+                    elif stat.S_ISDIR(at.st_mode) and _may_enter(at, account):
                         waiting.append(below)
         finally:
             os.close(fd)
@@ -157,7 +156,7 @@ def _remove_ipc(account: Account) -> list[str]:
 
 
 def _clear_keys(account: Account) -> None:
-    number = _KEYCTL.get(platform.machine())
+    number = _KEYCTL.get(os.uname().machine)
     if number is None or not _has_keys(account.uid):
         return
     try:

@@ -10,7 +10,8 @@ import pytest
 
 from boruta import guarded
 from boruta.config import load_server_config
-from boruta.domain.errors import BadConfig
+from boruta.domain.errors import BadConfig, NotPermitted
+from boruta.guarded import make_private_dir
 from boruta.pairs import read_server_key
 from boruta.planning import workload
 from boruta.profiles import load_client_config
@@ -63,3 +64,19 @@ def test_what_has_no_end_is_read_no_further_than_it_may(tmp_path: Path) -> None:
 def test_a_directory_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="directory"):
         load_server_config(tmp_path, {})
+
+
+def test_a_directory_that_others_can_read_is_refused_with_what_mends_it(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    make_private_dir(path, "data directory")
+    assert path.stat().st_mode & 0o777 == 0o700
+    path.chmod(0o750)
+    with pytest.raises(NotPermitted, match="chmod 700"):
+        make_private_dir(path, "data directory")
+
+
+@pytest.mark.parametrize("name", ["file", "file/data"])
+def test_a_file_in_place_of_a_directory_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadConfig, match="file is a file"):
+        make_private_dir(tmp_path / name, "data directory")

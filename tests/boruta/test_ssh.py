@@ -15,7 +15,6 @@ from boruta.domain.types import AccessInfo
 from boruta.ssh import (
     checked,
     clean,
-    clean_lines,
     known_hosts_lines,
     ssh_config_lines,
     ssh_files,
@@ -68,7 +67,6 @@ def test_hosts_and_addresses_pass(host: str) -> None:
 
 def test_terminals_get_no_control_characters() -> None:
     assert clean("a\x1b[31mb\r\n\u202ec") == "a�[31mb���c"
-    assert clean_lines("a\n\tb\x07") == "a\n\tb�"
     assert clean("grüße, 漢字") == "grüße, 漢字"
 
 

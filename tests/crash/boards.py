@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from boruta.domain.types import UUID_CAP, Capabilities, Check
+from boruta.domain.types import UUID_CAP, Capabilities, Check, ReqID
+from boruta.pairs import load_pair
 from dryad.agent import Agent
 from dryad.clock import BootClock
 from dryad.connection import Connection
 from dryad.hardware.port import NoHardware
-from dryad.keys import load_pair
 from dryad.lease import LeaseFile
 from tests.crash.log import Log
 from transport.client import Address
@@ -92,19 +92,15 @@ class Door:
         writer.close()
 
 
-def write_down_leases(agent: Agent, door: Door) -> None:
-    """Has it written down for whom the board is kept, in the very moment from which it is so.
+def write_leases(agent: Agent, door: Door) -> None:
+    """Writes down for whom the board is kept, at the instant at which it is."""
+    lend = agent._holding.lend
 
-    When the order is answered may be too late: that waits for the disk, the next order need not.
-    """
-    holding: Any = agent._holding
-    lend = holding.lend
+    def noted(req_id: ReqID, board: int, ends_at: float, end_rev: int) -> None:
+        door.tell("lease", epoch=board, request=req_id)
+        lend(req_id, board, ends_at, end_rev)
 
-    def told(req_id: int, epoch: int, *end: float) -> None:
-        door.tell("lease", epoch=epoch, request=req_id)
-        lend(req_id, epoch, *end)
-
-    holding.lend = told
+    agent._holding.lend = noted  # type: ignore[method-assign]
 
 
 async def _fine() -> tuple[Check, ...]:
@@ -125,7 +121,7 @@ async def board(place: Path, address: Address, number: int, log: Log) -> None:
         clock=BootClock(),
         name=uuid,
     )
-    write_down_leases(agent, door)
+    write_leases(agent, door)
     ssh_address = await agent.start()
     connection = Connection(
         agent,

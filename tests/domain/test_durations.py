@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boruta.domain.durations import format_duration, format_time, parse_duration, parse_time
+from boruta.domain.durations import format_duration, parse_duration, parse_time
 from boruta.domain.errors import BadTime
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -88,8 +88,3 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 def test_a_duration_beyond_the_calendar_is_refused() -> None:
     with pytest.raises(BadTime, match="9999"):
         parse_time("+20d", datetime(9999, 12, 31, tzinfo=UTC))
-
-
-def test_a_time_is_written_in_utc_with_z() -> None:
-    assert format_time(NOW) == "2026-05-01T12:00:00Z"
-    assert parse_time(format_time(NOW + timedelta(microseconds=5)), NOW).microsecond == 5

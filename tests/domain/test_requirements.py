@@ -12,7 +12,6 @@ from boruta.domain import defaults
 from boruta.domain.caps_limits import check_caps_limits, check_worker_caps
 from boruta.domain.errors import BadCaps, BadRequest, CapsMissingUUID, TooLarge
 from boruta.domain.requirements import (
-    cap_text,
     cap_word,
     parse_cap_words,
     parse_caps,
@@ -228,14 +227,3 @@ def test_what_is_too_large_is_refused_before_it_is_read() -> None:
         check_caps_limits({"k": "\u20ac" * (defaults.CAP_VALUE_BYTES // 3 + 1)})
     with pytest.raises(BadRequest, match="want a string"):
         check_caps_limits({"k": 5})  # type: ignore[dict-item]
-
-
-def test_values_of_a_configuration_become_text() -> None:
-    assert [cap_text(value) for value in (True, False, 3, 3.3, "x")] == [
-        "true",
-        "false",
-        "3",
-        "3.3",
-        "x",
-    ]
-    assert cap_text([9600, 57600, True]) == "9600, 57600, true"

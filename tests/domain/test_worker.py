@@ -137,6 +137,12 @@ def test_a_job_that_the_agent_ended_by_its_clock_is_time_up() -> None:
     assert (back.row.state, back.job_over) == (WorkerState.PREPARE, "time_up")
 
 
+def test_a_job_whose_holder_took_too_much_says_so_and_the_board_is_offered_again() -> None:
+    back = returned(lent(), said(ended=EndedJob(7, 4, "over_limit")))
+    assert (back.row.state, back.job_over) == (WorkerState.PREPARE, "over_limit")
+    assert "disk" in back.job_reason
+
+
 @pytest.mark.parametrize("code", ["board_failed", "closed", "\x1b[31m"])
 def test_an_agent_says_of_a_job_that_it_failed_and_nothing_else(code: str) -> None:
     assert returned(lent(), said(ended=EndedJob(7, 4, code))).job_over == "board_failed"

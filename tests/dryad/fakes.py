@@ -13,7 +13,8 @@ from boruta.domain.errors import SessionAlive
 from boruta.domain.types import Check, Epoch
 from dryad.agent import Agent
 from dryad.hardware.simulated import SimulatedHardware
-from dryad.lease import Forgetful, Memory
+from dryad.lease import Memory, Remembered
+from dryad.sessions.room import Room
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHolder"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAnother"
@@ -121,6 +122,21 @@ class FakeSessions:
         self.open_key = None
 
 
+class Forgetful:
+    """Keeps it for the life of the process only."""
+
+    def __init__(self) -> None:
+        self.last = Remembered()
+
+    def load(self) -> Remembered:
+        """What was saved last."""
+        return self.last
+
+    async def save(self, what: Remembered) -> None:
+        """Keeps it."""
+        self.last = what
+
+
 @dataclass
 class Board:
     """An agent with everything about it."""
@@ -133,6 +149,7 @@ class Board:
     faults: list[str] = field(default_factory=list)
     news: int = 0
     checks: tuple[Check, ...] = (Check("disk", True, "1 GiB free"),)
+    room: Room | None = None
 
     def __post_init__(self) -> None:
         async def check() -> tuple[Check, ...]:
@@ -145,6 +162,7 @@ class Board:
             memory=self.memory,
             clock=self.clock,
             boot=self.boot,
+            room=self.room,
         )
         self.agent.listen(on_fault=self.faults.append, on_news=self._count)
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from boruta.domain.errors import InfraError
+from boruta.domain.errors import BadConfig, InfraError
 from dryad.board.sessions import put_tools
 from dryad.hardware.port import Hardware
 from dryad.letting import embedded_sessions, system_sessions, tools_of
-from dryad.sessions import account, leaving
+from dryad.sessions import account, leaving, library
 from dryad.sessions.embedded import EmbeddedSessions
 from dryad.sessions.limits import Limits
 from dryad.sessions.port import Sessions
@@ -38,6 +38,19 @@ def tool(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed on this machine")
     return path
+
+
+def _without_library() -> str:
+    try:
+        library.check()
+    except BadConfig as error:
+        return error.message
+    return ""
+
+
+# Why there are no sessions of the agent's own here: their library may be too old, as Debian 12's.
+WITHOUT_LIBRARY = _without_library()
+needs_library = pytest.mark.skipif(bool(WITHOUT_LIBRARY), reason=WITHOUT_LIBRARY)
 
 
 Boards = Callable[..., AbstractAsyncContextManager["Board"]]
@@ -160,6 +173,8 @@ async def embedded(
     *, let_in: bool = True, hardware: Hardware | None = None
 ) -> AsyncIterator[Board]:
     """Sessions of the agent's own on loopback, a key let in at epoch 1; all is gone afterwards."""
+    if WITHOUT_LIBRARY:
+        pytest.skip(WITHOUT_LIBRARY)
     # Short: the private home then lies in the data directory, as on a board.
     directory = Path(tempfile.mkdtemp(prefix="bs-"))
     sessions: Sessions

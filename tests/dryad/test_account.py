@@ -55,6 +55,19 @@ def test_it_keeps_its_uid_and_is_unlocked_and_gets_the_groups_of_the_config(name
     assert len(account.ensure(name, []).gids) == 1
 
 
+def test_an_account_that_is_as_wanted_is_not_written_to_the_card_again(
+    fake: Path, name: str
+) -> None:
+    account.ensure(name, ["dialout"])
+    make_tool(fake, "usermod", 77)
+    assert len(account.ensure(name, ["dialout"]).gids) == 2
+    with pytest.raises(InfraError, match="user update failed"):
+        account.ensure(name, ["video"])
+    subprocess.run(["usermod", "-L", name], check=True)  # locked by somebody
+    with pytest.raises(InfraError, match="user update failed"):
+        account.ensure(name, ["dialout"])
+
+
 def test_a_group_that_there_is_not_is_named_with_what_makes_it(name: str) -> None:
     with pytest.raises(BadConfig, match=r"no group 'stm' .*groupadd --system stm"):
         account.ensure(name, ["stm"])
@@ -77,6 +90,8 @@ def test_root_by_another_name_is_refused(name: str) -> None:
     subprocess.run(["useradd", "-o", "-u", "0", "-M", "-c", account.COMMENT, name], check=True)
     with pytest.raises(BadConfig, match="uid 0"):
         account.ensure(name, [])
+    with pytest.raises(BadConfig, match="'root' has uid 0"):  # and no advice to make it ours
+        account.ensure("root", [])
 
 
 def test_it_is_removed_once(name: str) -> None:
@@ -89,7 +104,7 @@ def test_it_is_removed_once(name: str) -> None:
 
 def test_only_one_agent_has_it(tmp_path: Path) -> None:
     held = account.lock("holder", tmp_path)
-    with pytest.raises(Busy, match=r"another agent .* 'holder'"):
+    with pytest.raises(Busy, match=rf"another agent .* 'holder': pid {os.getpid()}$"):
         account.lock("holder", tmp_path)
     os.close(held)
     os.close(account.lock("holder", tmp_path))

@@ -10,8 +10,19 @@ from boruta.domain.commands import Checks, Done, Healthcheck, PrepareDone
 from boruta.domain.errors import InfraError, InternalLogicError, SessionAlive, StaleEpoch
 from boruta.domain.types import Check, Epoch
 from dryad.hardware.simulated import SimulatedHardware
-from dryad.lease import Forgetful, Remembered
-from tests.dryad.fakes import HOST_KEY, KEY, OTHER_KEY, Board, end, lease, maintain, prepare, settle
+from dryad.lease import Remembered
+from tests.dryad.fakes import (
+    HOST_KEY,
+    KEY,
+    OTHER_KEY,
+    Board,
+    Forgetful,
+    end,
+    lease,
+    maintain,
+    prepare,
+    settle,
+)
 
 
 def test_prepare_ends_what_was_readies_the_hardware_and_lets_the_key_in() -> None:

@@ -126,7 +126,7 @@ def test_a_name_that_there_is_not_and_one_that_is_roots() -> None:
 
 
 def test_every_order_is_in_the_usage() -> None:
-    assert set(orders._ORDERS) | {"console"} == set(orders.USAGE)
+    assert set(orders._ORDERS) | {"console", "record"} == set(orders.USAGE)
     assert all(f"board {name}" in orders.usage() for name in orders.USAGE)
 
 

@@ -16,18 +16,6 @@ from dryad import logs
 from dryad.cli import main
 
 
-@pytest.fixture(autouse=True)
-def own_logging() -> object:
-    names = ("dryad", "boruta", "transport")
-    before = {name: list(logging.getLogger(name).handlers) for name in names}
-    yield None
-    for name, handlers in before.items():
-        logger = logging.getLogger(name)
-        logger.handlers[:] = handlers
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
-
-
 def typed(*words: str) -> int:
     return main(words)
 
@@ -106,6 +94,19 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
         "import sys, dryad.cli; "
         "dryad.cli.main(['run', '--config', '/nowhere']); "
         f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_an_agent_of_roots_loads_nothing_that_it_never_uses() -> None:
+    unused = ("ssl", "bz2", "lzma", "hashlib", "secrets", "uuid", "email", "http")
+    code = (
+        "import sys, dryad.lean; dryad.lean.leave_out_the_unused(); "
+        "import dryad.cli, dryad.running, dryad.sessions.system, transport.client; "
+        f"print([name for name in {unused!r} if sys.modules.get(name)])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -17,6 +17,7 @@ ADMIN = Caller("admin", Role.ADMIN)
 
 
 async def open_server(data: Path) -> Any:
+    pytest.importorskip("sqlalchemy", reason="no server can run here")
     from boruta.serving import Running, farm_config
 
     return await Running.open(farm_config(None, data, "tcp://127.0.0.1:0", kept=False))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from boruta.domain.errors import BadConfig, NotPermitted
-from dryad import local, place
+from boruta.domain.errors import BadConfig
+from dryad import place
 from dryad.config import (
     AgentConfig,
     check_complete,
@@ -60,6 +60,8 @@ groups = ["dialout"]
 [limits]
 processes = 200
 memory = 300
+file = 64
+disk = 512
 [console]
 port = "/dev/ttyS1"
 [checks]
@@ -86,7 +88,7 @@ card = ["/usr/bin/card", "-q"]
         },
         username="holder",
         groups=("dialout",),
-        limits=Limits(processes=200, memory=300 << 20),
+        limits=Limits(processes=200, memory=300 << 20, file=64 << 20, disk=512 << 20),
         console=("/dev/ttyS1", 115200),
         checks={"fan": ("/bin/sh", "-c", "fan-ok"), "card": ("/usr/bin/card", "-q")},
     )
@@ -148,6 +150,9 @@ something_else = 1
         ("limits = 5", 1, ["limits", "[limits]", "a number"]),
         ("[limits]\nfiles = 3", 2, ["[limits] files", "from 64 to"]),
         ("[limits]\nprocesses = true", 2, ["[limits] processes", "want a number"]),
+        ("trust_holders = 'yes'", 1, ["trust_holders", "want true or false, not a text"]),
+        ("[limits]\nfile = 0", 2, ["[limits] file", "from 1 to"]),
+        ("[limits]\ndisk = '9 GB'", 2, ["[limits] disk", "want a number"]),
         ("[limits]\nproceses = 50", 2, ["[limits] proceses", "did you mean processes?"]),
     ],
 )
@@ -332,41 +337,3 @@ def test_a_uuid_is_made_once_and_kept(tmp_path: Path) -> None:
     assert place.kept_uuid(tmp_path) == first
     (tmp_path / "uuid").write_text("")
     assert place.kept_uuid(tmp_path) != first
-
-
-def test_a_directory_that_others_can_read_is_refused_with_what_mends_it(tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    assert place.private_dir(path, "data directory") == path
-    assert path.stat().st_mode & 0o777 == 0o700
-    path.chmod(0o750)
-    with pytest.raises(NotPermitted, match="chmod 700"):
-        place.private_dir(path, "data directory")
-
-
-def test_a_file_in_place_of_a_directory_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadConfig, match="cannot be made"):
-        place.private_dir(tmp_path / "file" / "data", "data directory")
-    with pytest.raises((BadConfig, NotPermitted)):
-        place.private_dir(tmp_path / "file", "data directory")
-
-
-def test_a_file_in_place_of_the_servers_data_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadConfig, match="it is a file"):
-        local.look(tmp_path / "file")
-
-
-def test_what_no_server_wrote_is_an_error(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    for junk in (b"\xba\xff", b"[]", b'{"url": 1}'):
-        (tmp_path / "server.json").write_bytes(junk)
-        with pytest.raises(BadConfig, match="not what a server writes"):
-            local.look(tmp_path)
-
-
-def test_relative_paths_in_the_environment_are_ignored(tmp_path: Path) -> None:
-    environ = {"XDG_STATE_HOME": "relative", "HOME": str(tmp_path)}
-    if os.geteuid() != 0:
-        assert place.server_data(environ) == tmp_path / ".local/state/boruta"
-    assert place.readable_server_data(environ) in (None, Path("/var/lib/boruta"))

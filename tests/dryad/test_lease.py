@@ -9,8 +9,8 @@ import pytest
 from boruta.domain.commands import EndedJob, KeptJob, Registered
 from boruta.domain.errors import ActionRefused, InfraError
 from boruta.domain.types import Epoch, WorkerInfo, WorkerState
-from dryad.lease import Forgetful, Remembered
-from tests.dryad.fakes import Board, lease, prepare
+from dryad.lease import Remembered
+from tests.dryad.fakes import Board, Forgetful, lease, prepare
 
 
 # --- the clock

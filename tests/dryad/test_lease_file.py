@@ -14,8 +14,8 @@ import pytest
 from boruta.domain.commands import EndedJob
 from boruta.domain.errors import ActionRefused, InfraError
 from boruta.domain.types import Epoch
-from dryad.lease import Forgetful, HeldJob, LeaseFile, Remembered
-from tests.dryad.fakes import KEY, OTHER_KEY, Board, lease, maintain
+from dryad.lease import HeldJob, LeaseFile, Remembered
+from tests.dryad.fakes import KEY, OTHER_KEY, Board, Forgetful, lease, maintain
 
 FULL = Remembered(
     boot_id="boot-1",

@@ -18,9 +18,10 @@ import pytest
 from boruta.domain.errors import ActionRefused, BadConfig, Busy, InfraError
 from dryad import cli, service
 from dryad.running import DirectoryLock
-from dryad.sessions import account, leaving
+from dryad.sessions import account, leaving, removing, traces
+from tests.dryad.sessions_kit import needs_library
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, needs_library]
 NOBODY = "boruta-no-such-one"
 
 
@@ -120,16 +121,54 @@ def test_a_unit_that_somebody_wrote_himself_is_not_replaced_nor_removed(
     assert "/opt/mine" in service.UNIT_FILE.read_text()
 
 
+def packaged(tmp_path: Path, config: Path) -> Path:
+    """A unit as a package brings it."""
+    path = tmp_path / "packaged"
+    path.write_text(service.unit(config, ["/usr/bin/dryad"], service.PACKAGE_MARK))
+    return path
+
+
 def test_a_unit_of_a_package_is_used_and_stays(
     tmp_path: Path, server: int, systemctl: Path
 ) -> None:
-    (tmp_path / "packaged").touch()
     path = config(tmp_path, server)
+    packaged(tmp_path, path)
     list(service.install(path))
     assert not service.UNIT_FILE.exists()
+    assert not (service.TOOLS / "board").exists()  # the package has one
     list(service.uninstall(path))
     assert "disable --now dryad.service" in systemctl.read_text()
     assert (tmp_path / "packaged").exists()
+
+
+def test_a_unit_of_a_package_takes_the_place_of_one_that_install_wrote(
+    tmp_path: Path, server: int, systemctl: Path
+) -> None:
+    path = config(tmp_path, server)
+    list(service.install(path))
+    assert service.UNIT_FILE.exists()
+    packaged(tmp_path, path)
+    systemctl.write_text("")
+    list(service.install(path))
+    assert not service.UNIT_FILE.exists()
+    told = ["disable dryad.service", "daemon-reload", "enable --now dryad.service"]
+    assert systemctl.read_text().splitlines() == told
+
+
+def test_a_unit_of_a_package_that_reads_another_configuration_is_told(
+    tmp_path: Path, server: int
+) -> None:
+    packaged(tmp_path, Path("/etc/boruta/dryad.toml"))
+    with pytest.raises(ActionRefused, match=r"reads /etc/boruta/dryad\.toml, not "):
+        list(service.install(config(tmp_path, server)))
+
+
+def test_without_systemd_the_command_of_the_package_s_unit_is_told(
+    tmp_path: Path, server: int
+) -> None:
+    path = config(tmp_path, server)
+    packaged(tmp_path, path)
+    assert list(service.install(path))[-1].endswith(f"/usr/bin/dryad run --config {path}")
 
 
 def test_a_server_that_is_away_is_told_and_no_hindrance(tmp_path: Path) -> None:
@@ -234,9 +273,34 @@ def test_a_configuration_that_broke_since_keeps_nothing_installed(
     list(service.install(path))
     path.write_text("[[[")
     removed: list[str] = []
-    monkeypatch.setattr(service, "_remove_account", lambda name: removed.append(name) or ())
+    monkeypatch.setattr(removing, "remove", lambda name: removed.append(name) or ())
     assert cli.main(["uninstall"]) == 0
     assert "default are taken" in capsys.readouterr().out
     assert removed == ["boruta-user"]
     assert not service.UNIT_FILE.exists()
     assert list((tmp_path / "bin").iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="accounts need root")
+def test_the_account_stays_while_something_of_it_is_left(
+    tmp_path: Path, server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"boruta-t{secrets.token_hex(3)}"
+    known = account.ensure(name, ())
+    his = Path("/var/tmp") / name
+    try:
+        his.touch()
+        os.chown(his, known.uid, known.gid)
+        path = config(tmp_path, server, user=name)
+        with monkeypatch.context() as broken:
+            broken.setattr(traces, "remove_all", lambda account: ["/var/tmp/x: Read-only"])
+            with pytest.raises(InfraError, match="stays, for this is left of it: /var/tmp/x"):
+                list(service.uninstall(path))
+        assert pwd.getpwnam(name).pw_uid == known.uid
+        list(service.uninstall(path))
+        assert not his.exists()  # the next account with this uid would own it
+        with pytest.raises(KeyError):
+            pwd.getpwnam(name)
+    finally:
+        his.unlink(missing_ok=True)
+        account.remove(name)

@@ -17,7 +17,17 @@ from boruta.domain.errors import SessionAlive
 from dryad.sessions import home as homes
 from dryad.sessions import stay as stays
 from dryad.sessions.embedded import EmbeddedSessions
-from tests.dryad.sessions_kit import NAME, Board, Boards, alive, embedded, make_key, tool, until
+from tests.dryad.sessions_kit import (
+    NAME,
+    Board,
+    Boards,
+    alive,
+    embedded,
+    make_key,
+    needs_library,
+    tool,
+    until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -239,6 +249,7 @@ asyncio.run(main())
 """
 
 
+@needs_library
 def test_a_session_ends_with_its_agent_though_that_was_killed(tmp_path: Path) -> None:
     tool("ssh")
     key = make_key(tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dryad.sessions import account, leaving
+from dryad.sessions import account, cgroup, leaving
 from tests.dryad.sessions_kit import system, until
 
 pytestmark = pytest.mark.integration
@@ -79,6 +79,9 @@ CASES = [(*step, "before") for step in STEPS] + [(*STEPS[-3], "after"), (*STEPS[
 
 @pytest.mark.parametrize(("module", "step", "when"), CASES)
 def test_the_next_life_finds_it_clean(module: str, step: str, when: str, tmp_path: Path) -> None:
+    if module == cgroup.__name__ and cgroup.find("look").base is None:
+        pytest.skip("no cgroup v2 on this machine")
+
     async def story() -> None:
         async with system(let_in=False) as held:
             await held.sessions.stop()

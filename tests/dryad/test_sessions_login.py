@@ -15,7 +15,7 @@ import pytest
 from boruta.domain.errors import BadAddress, BadConfig, BadRequest
 from dryad.sessions import door, keys, sshd, system
 from dryad.sessions.embedded import EmbeddedSessions
-from tests.dryad.sessions_kit import Board, Boards, embedded, make_key
+from tests.dryad.sessions_kit import Board, Boards, embedded, make_key, needs_library
 
 pytestmark = pytest.mark.integration
 
@@ -125,6 +125,7 @@ def test_a_line_that_is_no_key_is_refused(line: str) -> None:
         keys.public_blob(line)
 
 
+@needs_library
 def test_the_host_key_stays_over_a_restart_and_only_its_owner_can_read_it(
     tmp_path: Path,
 ) -> None:
@@ -150,6 +151,7 @@ def test_the_host_key_stays_over_a_restart_and_only_its_owner_can_read_it(
         asyncio.run(keys_of_a_life())
 
 
+@needs_library
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000"])
 def test_an_address_without_a_usable_port_is_refused(tmp_path: Path, address: str) -> None:
     sessions = EmbeddedSessions(address=address, data=tmp_path, username="holder")
@@ -157,6 +159,7 @@ def test_an_address_without_a_usable_port_is_refused(tmp_path: Path, address: st
         asyncio.run(sessions.start())
 
 
+@needs_library
 def test_a_port_that_is_taken_is_said_clearly(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -165,6 +168,7 @@ def test_a_port_that_is_taken_is_said_clearly(tmp_path: Path) -> None:
             asyncio.run(sessions.start())
 
 
+@needs_library
 def test_an_address_without_a_host_listens_on_all_and_leaves_the_host_open(
     tmp_path: Path,
 ) -> None:
@@ -284,6 +288,7 @@ def test_a_key_that_ends_between_its_offer_and_its_signature_opens_nothing(
     asyncio.run(story())
 
 
+@needs_library
 def test_an_agent_whom_nobody_visits_does_not_load_the_ssh_library(tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -85,7 +85,8 @@ def test_a_multiplexer_that_detached_is_ended(ended_by: str) -> None:
     async def story() -> None:
         async with system() as held:
             made = await held.ssh(
-                "tmux new-session -d sleep 300; tmux list-sessions; pgrep -u $USER sleep"
+                "tmux new-session -d sleep 300; tmux list-sessions; "
+                "until pgrep -u $USER sleep; do sleep 0.05; done"
             )
             assert made.status == 0, made
             await held.sessions.end()

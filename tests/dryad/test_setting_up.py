@@ -26,6 +26,7 @@ from dryad.findings import Finding
 from dryad.hardware.simulated import SimulatedHardware
 from dryad.preflight import look
 from dryad.running import DirectoryLock
+from tests.dryad.sessions_kit import needs_library
 
 pytestmark = pytest.mark.integration
 KEY = "a" * 40
@@ -59,6 +60,7 @@ def findings(path: Path) -> dict[str, Finding]:
 
 
 # --- check
+@needs_library
 def test_a_machine_that_can_be_a_board_passes(
     tmp_path: Path, server: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +227,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@needs_library
 def test_install_checks_and_writes_and_uninstall_removes(
     elsewhere: Path, server: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +248,7 @@ def test_install_checks_and_writes_and_uninstall_removes(
     assert cli.main(["uninstall", "--config", str(path)]) == 0
 
 
+@needs_library
 def test_install_refuses_what_would_not_run(elsewhere: Path, server: int) -> None:
     with pytest.raises(BadConfig, match="dryad init writes one"):
         list(service.install(elsewhere / "none.toml"))
@@ -307,15 +311,22 @@ def test_the_originals_flags_do_what_they_did(tmp_path: Path) -> None:
     assert status == 0
     assert (board.powered, board.side, board.display) == (True, "ts", "")
     assert stm(tmp_path)[:3] == (0, "", "")
+    words = "-dut -cur-start -cur-size 2 -cur-duration 1h -cur-get -remote /run/stm-user.socket"
+    assert stm(tmp_path, *words.split())[:3] == (0, "", "")  # none yet, and no error
 
 
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
         (["-ts", "-dut"], 1, "conflicting flags"),
-        (["-tick", "-m", "soon"], 1, 'invalid value "soon"'),
+        (["-tick", "-m", "soon"], 2, 'invalid value "soon" for flag -m'),
+        (["-cur-start", "-cur-size", "x"], 2, 'invalid value "x" for flag -cur-size'),
+        (["-cur-start", "-cur-stop"], 1, "conflicting flags: cur-start and cur-stop"),
+        (["-cur-start", "-cur-size", "120960001"], 1, "'120960001' (allowed: 1 to 100000)"),
+        (["-cur-start", "-cur-duration=300ms"], 1, "one in 2.5 ms (allowed: one in 3 ms"),
+        (["-cur-get"], 1, "no sample was recorded"),
         (["-led1", "1,2,300"], 1, "wrong colour"),
-        (["-cur-start"], 1, "board current --record"),
+        (["-serve"], 1, "the agent has the board"),
         (["-hdmi", "on"], 0, ""),
         (["-hdmi", "maybe"], 0, "wrong value for hdmi: maybe"),
     ],

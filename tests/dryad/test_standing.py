@@ -20,10 +20,11 @@ from boruta.domain.types import Role, WorkerState
 from dryad import cli, standing
 from dryad.config import load
 from dryad.running import _status
+from tests.dryad.sessions_kit import needs_library
 from tests.dryad.test_cli_run import ADMIN, end, line_with, open_server, run, write_config
 from tests.dryad.world import CAPS, PREPARE, World, in_a_world
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, needs_library]
 
 
 async def asked(config: Path, *words: str) -> tuple[int, dict[str, Any]]:

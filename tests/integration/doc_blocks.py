@@ -17,6 +17,7 @@ _BLOCK = re.compile(r"<!-- (\w+)(?:: ([\w.-]+))? -->\n```\w*\n(.*?)```", re.DOTA
 _PRELUDE = """
 set -eu
 boruta() { "$PYTHON" -c 'from boruta.cli.main import main; main()' --data "$DATA" "$@"; }
+dryad() { "$PYTHON" -m dryad "$@"; }
 """
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from boruta.pairs import load_pair
 from dryad.config import AgentConfig, check_complete, load
 from tests.integration.doc_blocks import ROOT, block, shell
 from tests.integration.lab import Lab
@@ -72,6 +73,15 @@ def test_a_board_as_the_page_sets_it_up(farm: Lab) -> None:
     log = farm.said(agent, "err")
     assert uuid in log
     assert "uname" not in log
+
+
+def test_a_board_that_makes_its_own_key_as_the_page_says(farm: Lab) -> None:
+    admit = shell(farm, block(PAGE, "invite"))
+    assert admit.startswith("boruta key add --role worker board-17 -- ")
+    shell(farm, admit)
+    config = load(farm.place / "dryad.toml", {}, {})
+    check_complete(config)
+    assert load_pair(Path(config.key)).public in shell(farm, "boruta key list")
 
 
 def test_boards_simulated_as_the_page_does_it(farm: Lab) -> None:

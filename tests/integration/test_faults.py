@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.integration.lab import Lab, alive
+from tests.integration.doc_blocks import ROOT
+from tests.integration.lab import Lab, alive, lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -47,6 +52,36 @@ def test_an_agent_stopped_while_its_board_is_held_goes_on_with_the_job(farm: Lab
     farm.until(lambda: farm.worker(uuid)["online"], "it comes back", 15)
     assert farm.boruta("exec", req_id, "--", "echo still here") == "still here"
     farm.boruta("close", req_id)
+
+
+def test_a_board_that_is_out_of_reach_for_too_long_is_lost_and_cleaned_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "boruta.toml").write_text('[workers]\ngrace = "2s"\n')
+    with lab(tmp_path) as farm:
+        farm.start_server("--config", str(tmp_path / "boruta.toml"), "--bind", "tcp://127.0.0.1:0")
+        boards = farm.start_boards(1, "-c", "arch=armv7l")
+        (uuid,) = farm.uuids(boards)
+        req_id = hold(farm)
+        holder = farm.start(
+            *("boruta", "--data", str(farm.data), "exec", req_id, "--"),
+            "echo $$; touch mine; exec sleep 1000",
+        )
+        farm.until(lambda: farm.said(holder), "the holder's command")
+        pid = int(farm.said(holder))
+        boards.send_signal(signal.SIGSTOP)
+        farm.until(lambda: farm.request(req_id)["state"] == "FAILED", "the job is given up", 20)
+        assert farm.request(req_id)["reason_code"] == "board_lost"
+        waiting = farm.boruta("request", "-c", "arch=armv7l")
+        assert farm.request(waiting)["state"] == "WAITING"  # nobody gets it meanwhile
+        assert alive(pid)
+        boards.send_signal(signal.SIGCONT)
+        farm.until(lambda: not alive(pid), "the former holder's command is ended")
+        farm.until(lambda: holder.poll() is not None, "the former holder is cut")
+        assert "board_lost" in farm.said(holder, "err")
+        farm.boruta("wait", waiting, timeout=30)
+        assert farm.boruta("exec", waiting, "--", "ls -A | grep mine || echo nothing") == "nothing"
+        assert farm.worker(uuid)["online"]
 
 
 def test_a_client_that_vanishes_frees_its_board_within_its_lease(farm: Lab) -> None:
@@ -146,3 +181,43 @@ def test_a_port_in_use_is_named(farm: Lab, tmp_path: Path) -> None:
     done = farm.run("--data", str(tmp_path / "other"), "server", "--bind", farm.url, timeout=20)
     assert done.returncode != 0
     assert farm.url.removeprefix("tcp://") in done.stderr
+
+
+HOUR_OFF = """
+import datetime, sys, time
+off = float(sys.argv.pop(1))
+date, clock = time.time, time.clock_gettime
+time.time = lambda: date() + off
+time.clock_gettime = lambda which: clock(which) + off * (which == time.CLOCK_REALTIME)
+import dryad.clock
+now = dryad.clock.utc_now
+dryad.clock.utc_now = lambda: now() + datetime.timedelta(seconds=off)
+from dryad.entry import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("off", [-3600, 3600])
+def test_an_agent_whose_date_is_an_hour_off_keeps_a_job_for_its_time(farm: Lab, off: int) -> None:
+    farm.boruta("key", "new", "board-17", "--role", "worker", "--out", str(farm.place))
+    server_key = json.loads((farm.data / "server.json").read_text())["server_key"]
+    (farm.place / "dryad.toml").write_text(
+        f"server = '{farm.url}'\nserver_key = '{server_key}'\nkey = 'board-17.key_secret'\n"
+        "data = 'board'\nssh_address = '127.0.0.1:0'\nsessions = 'embedded'\n"
+        "trust_holders = true\n[caps]\narch = 'armv7l'\n"
+    )
+    words = (str(off), "run", "--config", "dryad.toml")
+    agent = farm.start(
+        sys.executable, "-c", HOUR_OFF, *words, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    farm.until(lambda: " registered " in farm.said(agent, "err"), "the agent")
+    line = farm.said(agent, "err").splitlines()[-1]
+    said = datetime.fromisoformat(line.split()[0])
+    assert abs((said - datetime.now(UTC)).total_seconds() - off) < 60  # it believes it
+    (uuid,) = farm.boruta("workers", "-o", "id").split()
+    farm.boruta("worker", "enable", uuid)
+    req_id = hold(farm, "--for", "4s")
+    assert farm.boruta("exec", req_id, "--", "echo mine") == "mine"
+    took = farm.until(lambda: farm.request(req_id)["state"] == "DONE", "its time is up", 10)
+    assert took > 1
+    assert farm.boruta("run", "-c", "arch=armv7l", "--", "echo next") == "next"

@@ -46,8 +46,11 @@ def tables(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
 def database(postgres: Postgres, tables: str) -> str:
     """The name of one in which nothing is yet."""
     with postgres.connect(tables) as connection:
-        connection.execute("TRUNCATE workers, requests, jobs, events, servers RESTART IDENTITY")
+        every = "workers, requests, jobs, events, servers, peers"
+        connection.execute(f"TRUNCATE {every} RESTART IDENTITY")
         connection.execute("UPDATE meta SET position = 0, last_id = 0, last_seq = 0")
+        connection.execute("UPDATE meta SET store_key_id = ''")  # nobody's yet
+        connection.execute("UPDATE leader SET lease_until = NULL")
         connection.execute(f"UPDATE alembic_version SET version_num = '{SCHEMA:04}'")
     return tables
 

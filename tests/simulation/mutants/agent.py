@@ -81,8 +81,8 @@ AGENT = (
         (
             Edit(
                 "dryad.holding:Holding._time_is_up",
-                "if self.open_epoch != board or self._stopped:",
-                "if True:",
+                "if self.open_epoch == board and not self._stopped:",
+                "if False:",
             ),
         ),
         faults="cut=60",
