@@ -18,7 +18,7 @@ import pytest
 from boruta.domain.errors import ActionRefused, BadConfig, Busy, InfraError
 from dryad import cli, service
 from dryad.running import DirectoryLock
-from dryad.sessions import account, leaving, removing, traces
+from dryad.sessions import account, leaving, removing
 from tests.dryad.sessions_kit import needs_library
 
 pytestmark = [pytest.mark.integration, needs_library]
@@ -279,28 +279,3 @@ def test_a_configuration_that_broke_since_keeps_nothing_installed(
     assert removed == ["boruta-user"]
     assert not service.UNIT_FILE.exists()
     assert list((tmp_path / "bin").iterdir()) == []
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="accounts need root")
-def test_the_account_stays_while_something_of_it_is_left(
-    tmp_path: Path, server: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = f"boruta-t{secrets.token_hex(3)}"
-    known = account.ensure(name, ())
-    his = Path("/var/tmp") / name
-    try:
-        his.touch()
-        os.chown(his, known.uid, known.gid)
-        path = config(tmp_path, server, user=name)
-        with monkeypatch.context() as broken:
-            broken.setattr(traces, "remove_all", lambda account: ["/var/tmp/x: Read-only"])
-            with pytest.raises(InfraError, match="stays, for this is left of it: /var/tmp/x"):
-                list(service.uninstall(path))
-        assert pwd.getpwnam(name).pw_uid == known.uid
-        list(service.uninstall(path))
-        assert not his.exists()  # the next account with this uid would own it
-        with pytest.raises(KeyError):
-            pwd.getpwnam(name)
-    finally:
-        his.unlink(missing_ok=True)
-        account.remove(name)

@@ -130,6 +130,9 @@ def test_a_board_s_life_with_the_package(machine: Root, farm: Lab, package: Path
     assert not machine.has("/usr/lib/dryad")  # bytecode neither
     for kept in ("/etc/boruta/dryad.toml", "/etc/boruta/board-17.key_secret", "/var/lib/dryad"):
         assert machine.has(kept), kept
+    machine.does("dpkg", "--install", f"/{package.name}")
+    assert status["worker"] == "of-a-package"
+    assert machine.has("/var/lib/dryad/host_key")  # the same board again
     machine.does("sh", "-euc", purge)
     for gone in ("/var/lib/dryad", "/var/lib/dryad-tools", "/run/dryad"):
         assert not machine.has(gone), gone
