@@ -37,7 +37,7 @@ deb: $(VENV)/.installed
 	@$(BIN)/python packaging/deb/build.py
 
 agent-tests: $(VENV)/.installed-test
-	@$(BIN)/python -m tests.packaging.agent_tests $(SUITE)
+	@$(BIN)/python -m tests.packaging.agent_tests $(SUITE) $(if $(MIRROR),--mirror $(MIRROR))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check $(CHECKED) tests benchmarks examples packaging

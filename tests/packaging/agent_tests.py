@@ -90,7 +90,7 @@ def make_root(lower: Path, suite: str, mirror: str) -> None:
         done = subprocess.run(words, env=env, capture_output=True, text=True)
         if done.returncode != 0:
             said = "\n".join((done.stdout + done.stderr).splitlines()[-12:])
-            raise NoRootError(f"no root of {suite} from {mirror} (--mirror URL):\n{said}")
+            raise NoRootError(f"no root of {suite} from {mirror} (or MIRROR=URL):\n{said}")
     new.rename(lower)
 
 
