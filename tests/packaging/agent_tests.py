@@ -19,6 +19,7 @@ from tests.packaging.root import NoRootError, Root, throw_away_root
 
 ROOT: Final = Path(__file__).parents[2]
 MIRROR: Final = "http://deb.debian.org/debian"
+CANNOT: Final = 77  # no test's status: what a test that was skipped ends with, elsewhere
 SUITES: Final = ("bookworm", "trixie")
 # What the package depends on, and what the agent's tests use beside: asyncssh as a client.
 PACKAGES: Final = (
@@ -27,6 +28,7 @@ PACKAGES: Final = (
     *("python3-pytest", "python3-pytest-timeout", "python3-pytest-xdist", "python3-hypothesis"),
 )
 TREE: Final = ("actors", "boruta", "dryad", "transport", "tests", "docs", "setup.cfg", "README.md")
+NO_CACHE: Final = ("-p", "no:cacheprovider")  # it would be root's, in the tree of somebody else
 # Those of Debian 12 tell, when they are loaded, of ciphers that nobody here asks for.
 OLD: Final = "ignore::cryptography.utils.CryptographyDeprecationWarning"
 _INSTALL: Final = """\
@@ -42,7 +44,7 @@ chroot "$root" apt-get clean
 
 
 def main() -> int:
-    """Runs the tests; the exit status is theirs, 2 if they cannot be run here."""
+    """Runs the tests; the exit status is theirs, CANNOT if they cannot be run here."""
     parser = argparse.ArgumentParser(description="Run the agent's tests on Debian's versions.")
     parser.add_argument("suite", choices=SUITES, help="of Debian")
     parser.add_argument("--mirror", default=MIRROR, metavar="URL")
@@ -64,7 +66,7 @@ def main() -> int:
     if status or args.words:
         return status
     env = {**os.environ, "BORUTA_TEST_ROOT": str(lower)}
-    words = [sys.executable, "-m", "pytest", "-q", "tests/packaging/test_installed.py"]
+    words = [sys.executable, "-m", "pytest", "-q", *NO_CACHE, "tests/packaging/test_installed.py"]
     return subprocess.run(words, cwd=ROOT, env=env).returncode
 
 
@@ -123,7 +125,7 @@ print("Python", platform.python_version(), "libzmq", zmq.zmq_version(),
 
 def _cannot(why: str) -> int:
     print(f"make agent-tests: {why}", file=sys.stderr)
-    return 2
+    return CANNOT
 
 
 if __name__ == "__main__":

@@ -47,6 +47,13 @@ def test_the_date_of_the_sources_is_that_of_all_that_is_in_it(build: Build, tmp_
     assert all(" root/root " in line for line in listed.splitlines())
 
 
+def test_make_deb_builds_what_the_page_installs(package: Path) -> None:
+    words = ["make", "--dry-run", "deb"]
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "python packaging/deb/build.py" in told
+    assert f"dist/{package.name}" in (ROOT / "docs/agent.md").read_text()
+
+
 def test_it_asks_for_debian_s_own_zmq_msgpack_and_serial(package: Path) -> None:
     assert field(package, "Package") == "boruta-dryad"
     assert field(package, "Version") == f"{VERSION}-1"
