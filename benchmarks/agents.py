@@ -23,7 +23,7 @@ SETTLES_S: Final = 5.0  # after all have come: boards are prepared
 # What is aimed at with 10,000.
 CPU_PERCENT: Final = 25.0
 CALL_MS: Final = 20.0
-BACK_S: Final = {1_000: 30.0, 10_000: 60.0}  # by how many agents; of others, the last size
+BACK_S: Final = 60.0
 
 
 def fitting(wanted: int) -> int:
@@ -35,14 +35,13 @@ def fitting(wanted: int) -> int:
 
 def run(scale: Scale) -> list[dict[str, Any]]:
     """Processor time of the server, calls beside it, and the way back after a restart."""
-    sizes = scale.pick((500, 1_000, 2_000, 10_000), (100, 500), (4,))
+    sizes = scale.pick((500, 2_000, 10_000), (100, 500), (4,))
     seconds = scale.pick(5.0, 5.0, 0.3)
     found = []
     for wanted in sizes:
         size = fitting(wanted)
         last = wanted == sizes[-1]
-        restart = last or wanted in BACK_S
-        found += _measure(size, scale.pick(30.0, 10.0, 0.3) if last else seconds, restart, scale)
+        found += _measure(size, scale.pick(30.0, 10.0, 0.3) if last else seconds, last, scale)
     return found
 
 
@@ -75,8 +74,7 @@ def _measure(size: int, seconds: float, restart: bool, scale: Scale) -> list[dic
                 crowd.wait()
             back = time.monotonic() - began
             name, beside = f"agents, all back after a restart {at}", "what it should be at most"
-            aim = BACK_S.get(size, BACK_S[10_000])
-            found.append(result(name, back, "s", "lower", aim, beside))
+            found.append(result(name, back, "s", "lower", BACK_S, beside))
     return found
 
 
