@@ -58,6 +58,7 @@ def test_an_agent_that_dies_and_one_that_stands_still_lose_their_jobs_and_come_b
     assert "out of reach for too long" in place.said(runs, "err")
     assert alive(daemon), "nobody is there to end what he left"
     following = place.boruta("request", "-c", "arch=stops")
+    assert place.request(following)["state"] == "WAITING", "nobody gets it meanwhile"
     stops.send_signal(signal.SIGCONT)
     place.boruta("wait", following)
     assert not alive(daemon), "it is lent when nothing of the session before is left"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.doc_blocks import ROOT
-from tests.integration.lab import Lab, alive, lab
+from tests.integration.lab import Lab, alive
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -52,36 +52,6 @@ def test_an_agent_stopped_while_its_board_is_held_goes_on_with_the_job(farm: Lab
     farm.until(lambda: farm.worker(uuid)["online"], "it comes back", 15)
     assert farm.boruta("exec", req_id, "--", "echo still here") == "still here"
     farm.boruta("close", req_id)
-
-
-def test_a_board_that_is_out_of_reach_for_too_long_is_lost_and_cleaned_when_it_is_back(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "boruta.toml").write_text('[workers]\ngrace = "2s"\n')
-    with lab(tmp_path) as farm:
-        farm.start_server("--config", str(tmp_path / "boruta.toml"), "--bind", "tcp://127.0.0.1:0")
-        boards = farm.start_boards(1, "-c", "arch=armv7l")
-        (uuid,) = farm.uuids(boards)
-        req_id = hold(farm)
-        holder = farm.start(
-            *("boruta", "--data", str(farm.data), "exec", req_id, "--"),
-            "echo $$; touch mine; exec sleep 1000",
-        )
-        farm.until(lambda: farm.said(holder), "the holder's command")
-        pid = int(farm.said(holder))
-        boards.send_signal(signal.SIGSTOP)
-        farm.until(lambda: farm.request(req_id)["state"] == "FAILED", "the job is given up", 20)
-        assert farm.request(req_id)["reason_code"] == "board_lost"
-        waiting = farm.boruta("request", "-c", "arch=armv7l")
-        assert farm.request(waiting)["state"] == "WAITING"  # nobody gets it meanwhile
-        assert alive(pid)
-        boards.send_signal(signal.SIGCONT)
-        farm.until(lambda: not alive(pid), "the former holder's command is ended")
-        farm.until(lambda: holder.poll() is not None, "the former holder is cut")
-        assert "board_lost" in farm.said(holder, "err")
-        farm.boruta("wait", waiting, timeout=30)
-        assert farm.boruta("exec", waiting, "--", "ls -A | grep mine || echo nothing") == "nothing"
-        assert farm.worker(uuid)["online"]
 
 
 def test_a_client_that_vanishes_frees_its_board_within_its_lease(farm: Lab) -> None:
