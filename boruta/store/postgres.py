@@ -111,7 +111,7 @@ class PostgresBackend(SqlBackend):
         self.driver_error = psycopg.Error
         self.name = self._url.set(drivername="postgresql").render_as_string(hide_password=True)
         self._guard = threading.Lock()
-        self._socket = -1
+        self._wire: socket.socket | None = None  # of the connection; a descriptor of our own
         self._unsure = True
 
     def new_engine(self) -> sa.Engine:
@@ -156,14 +156,19 @@ class PostgresBackend(SqlBackend):
             return self._connection
         connection = super()._open()
         driver: Any = connection.connection.driver_connection
+        # The library closes its own as soon as it hears that the connection is over, and anybody in
+        # this process may be given the number then: a holder's tunnel would be cut in its place.
+        wire = socket.socket(fileno=os.dup(driver.fileno()))
         with self._guard:
-            self._socket = driver.fileno()
+            self._wire = wire
         return connection
 
     def close(self) -> None:
         """Closes what is open; idempotent."""
         with self._guard:
-            self._socket = -1
+            wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
         self._unsure = True
         super().close()
 
@@ -206,9 +211,8 @@ class PostgresBackend(SqlBackend):
     def interrupt(self) -> None:
         """Cuts the connection: whoever waits for an answer on it has an error then."""
         with self._guard, contextlib.suppress(OSError):
-            if self._socket >= 0:
-                with socket.socket(fileno=os.dup(self._socket)) as ours:
-                    ours.shutdown(socket.SHUT_RDWR)
+            if self._wire is not None:
+                self._wire.shutdown(socket.SHUT_RDWR)
 
 
 def make_engine(url: sa.URL) -> sa.Engine:

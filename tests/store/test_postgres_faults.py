@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,23 @@ def test_reading_all_of_it_may_take_longer_than_a_lock_is_held(
     with backend._transaction() as connection:  # what writes is held to the short one again
         told = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout")
         assert told.scalar_one() == "2s"
+    backend.close()
+
+
+def test_whoever_was_given_a_closed_connection_s_number_is_not_cut_in_its_place(
+    pg: PostgresPlace,
+) -> None:
+    backend = pg.backend()
+    with backend._transaction() as connection:
+        driver: Any = connection.connection.driver_connection
+    number = driver.fileno()
+    driver.pgconn.finish()  # as when the other end has closed it
+    mine, other = socket.socketpair()
+    assert number in (mine.fileno(), other.fileno()), "the number is given anew"
+    with mine, other:
+        backend.interrupt()
+        mine.sendall(b"still there")
+        assert other.recv(100) == b"still there"
     backend.close()
 
 
