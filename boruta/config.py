@@ -123,6 +123,11 @@ def _one_of(*allowed: str) -> Callable[[Any], str]:
     return read
 
 
+def _http(value: Any) -> str:
+    word = "off" if value is False else _text(value)
+    return "off" if word.lower() == "off" else read_bind(word).removeprefix("tcp://")
+
+
 def _off(value: Any) -> str:
     word = "off" if value is False else _text(value).lower()
     if word != "off":
@@ -190,7 +195,7 @@ _Reader = Callable[[Any], Any]
 _READERS: Final[dict[str, dict[str, _Reader]]] = {
     "server": {
         "bind": lambda value: read_bind(_text(value)),
-        "http": _off,
+        "http": _http,
         "ssh": _off,
         "data": _data,
         "database": _database,

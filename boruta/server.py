@@ -11,13 +11,16 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from boruta import logs
 from boruta.config import ServerConfig
 from boruta.domain.errors import BorutaError, StoreUnavailable
 from boruta.serving import Running, check_imports
 from boruta.supervised import Supervisor
+
+if TYPE_CHECKING:
+    from boruta.probes import Probes
 
 log = logging.getLogger("boruta.server")
 
@@ -100,10 +103,31 @@ class _Process:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         loop.add_signal_handler(HAND_OVER, self._on_hand_over)
         self._above.watch(loop)
+        probes = self._probes()
         try:
             return await self._lead_again_and_again()
         finally:
             self._above.close()
+            if probes is not None:
+                probes.close()
+
+    def _probes(self) -> Probes | None:
+        address = self._config.server.http
+        if address == "off":
+            return None
+        from boruta.probes import Probes
+
+        made = Probes(address, self._not_ready)
+        log.info("http_started url=%s", made.url)
+        return made
+
+    def _not_ready(self) -> str:
+        """Why no request is taken now, for whoever watches this server; empty if they are."""
+        if self._stop.is_set():
+            return "stopping"
+        if self._running is None:
+            return "standing by for another server" if self._has_served else "starting"
+        return self._running.not_ready()
 
     async def _lead_again_and_again(self) -> int:
         told = ""
@@ -163,6 +187,7 @@ class _Process:
             self._above.tell(STOPPING="1", STATUS=f"stopping: {why}")
         log.info("server_stopping reason=%s", why)
         await running.close()
+        self._running = None
         log.info("server_stopped")
         if running.steps_down and self._signal is None:
             return None

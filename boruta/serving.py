@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 from boruta import places
 from boruta.addresses import announced, dialled, host_of, is_loopback, plain, read_bind
 from boruta.config import ServerConfig, load_server_config
-from boruta.domain.errors import BadConfig, BorutaError, NotLeader
+from boruta.domain.errors import BadConfig, BorutaError, NotLeader, StoreUnavailable
 from boruta.guarded import make_private_dir, write_private
 from boruta.imports import check_imports as check_imports
 from boruta.keys import KeyRing
@@ -267,6 +267,16 @@ class Running:
         log.error("deposed reason=%r: stepping down", why.message)
         self.deposed = why
         self._begin_close("another server has taken over", 0.2)
+
+    def not_ready(self) -> str:
+        """Why no request is taken now; empty if they are."""
+        if self._closing is not None:
+            return "stopping"
+        try:
+            self.engine.system.directory.check_store()
+        except StoreUnavailable as error:
+            return f"{error.code}: {error.message}"
+        return ""
 
     @property
     def steps_down(self) -> bool:

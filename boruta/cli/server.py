@@ -25,7 +25,7 @@ HAND_OVER_WITHIN_S: Final = 3.0
     help="sqlite: (DATA/boruta.db, the default), postgresql://USER@HOST/NAME, or memory:",
 )
 @click.option("--bind", metavar="ADDR", help="ZeroMQ address; default tcp://127.0.0.1:7175.")
-@click.option("--http", metavar="ADDR|off", help="Only off in this version.")
+@click.option("--http", metavar="ADDR|off", help="Where /healthz and /readyz are; default off.")
 @click.option("--ssh", metavar="ADDR|off", help="Only off in this version.")
 @click.option("--insecure", is_flag=True, default=None, help="No keys: EVERY peer is an admin.")
 @click.option(

@@ -121,7 +121,7 @@ def test_a_named_file_counts_alone_and_must_be_there(
         ('[server]\n\nbind = "x"\n', 3, "server.bind", "want tcp://HOST:PORT"),
         ("[server]\nbind = 7175\n", 2, "server.bind", "want a text, not an integer"),
         ('[server]\nbind = "1.2.3.4:70000"\n', 2, "server.bind", "above 65535"),
-        ('[server]\nhttp = "127.0.0.1:8487"\n', 2, "server.http", "not available in this version"),
+        ('[server]\nhttp = "127.0.0.1"\n', 2, "server.http", "want tcp://HOST:PORT"),
         ('[server]\nssh = ":7122"\n', 2, "server.ssh", "not available in this version"),
         ('[server]\ndatabase = "sqlite:///x"\n', 2, "server.database", "want sqlite:"),
         ('[server]\ndatabase = "mysql://me:secret@h/x"\n', 2, "server.database", "not 'mysql'"),
@@ -180,8 +180,9 @@ def test_a_file_that_is_no_text_names_the_line(tmp_path: Path) -> None:
 def test_a_bad_flag_is_named(environ: dict[str, str]) -> None:
     with pytest.raises(BadConfig, match=r"^--log-level: 'x' \(allowed"):
         load_server_config(None, environ, log_level="x")
-    with pytest.raises(BadConfig, match=r"^--http: .*not available in this version"):
-        load_server_config(None, environ, http="127.0.0.1:80")
+    with pytest.raises(BadConfig, match=r"^--ssh: .*not available in this version"):
+        load_server_config(None, environ, ssh="127.0.0.1:80")
+    assert load_server_config(None, environ, http="[::1]:80").server.http == "[::1]:80"
 
 
 def test_what_this_version_lacks_may_be_switched_off(environ: dict[str, str]) -> None:

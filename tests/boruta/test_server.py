@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,11 +194,26 @@ def test_a_bad_config_names_file_line_and_key(launch: Any, tmp_path: Path, data:
     assert not data.exists()
 
 
-@pytest.mark.parametrize("flag", ["--http=127.0.0.1:0", "--ssh=127.0.0.1:0"])
-def test_what_this_version_lacks_is_refused_not_ignored(launch: Any, flag: str) -> None:
-    server = launch(flag)
+def test_what_this_version_lacks_is_refused_not_ignored(launch: Any) -> None:
+    server = launch("--ssh=127.0.0.1:0")
     assert server.ends() == 2
-    server.said(f"^boruta: {flag.partition('=')[0]}: .*not available in this version")
+    server.said("^boruta: --ssh: .*not available in this version")
+
+
+def test_it_tells_over_http_whether_it_is_ready(launch: Any) -> None:
+    server = launch("--http=127.0.0.1:0").started()
+    url = server.said(r"http_started url=(\S+)")[1]
+    with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
+        assert (answer.status, answer.read()) == (200, b"ready\n")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{url}/api/v2/requests", timeout=10)
+
+
+def test_an_http_address_that_is_taken_is_named(launch: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = launch(f"--http=127.0.0.1:{taken.getsockname()[1]}")
+        assert server.ends() == 2
+        server.said("^boruta: http: cannot listen on 127.0.0.1:.*Address already in use")
 
 
 def test_a_second_signal_ends_it_at_once(launch: Any, data: Path) -> None:

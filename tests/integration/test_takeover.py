@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.lab import Lab, free_port, lab
+from tests.integration.lab import Lab, free_port, lab, readyz
 from tests.store.conftest import postgres as postgres
 from tests.store.postgres import Postgres
 
@@ -26,6 +26,7 @@ class Pair:
         self.lab = made
         self.database = url
         self.ports = (free_port(), free_port())
+        self.http = [f"127.0.0.1:{free_port()}" for _ in range(2)]
         self.data = tuple(made.place / name for name in ("a", "b"))
         self.servers: list[subprocess.Popen[str] | None] = [None, None]
         self.first(0)
@@ -40,7 +41,7 @@ class Pair:
         """Starts a server; one of them leads, the other stands by."""
         self.servers[which] = self.lab.start(
             "boruta", "server", "--data", str(self.data[which]), "--database", self.database,
-            "--bind", f"127.0.0.1:{self.ports[which]}", *words,
+            "--bind", f"127.0.0.1:{self.ports[which]}", "--http", self.http[which], *words,
         )  # fmt: skip
 
     def first(self, which: int) -> None:
@@ -116,6 +117,7 @@ def test_the_other_server_takes_over_with_the_same_access_and_the_queue(pair: Pa
     waits = pair.call("request", "-c", "arch=armv7l", "--priority", "2")
     before = json.loads(pair.call("acquire", held, "-o", "json"))
     pair.stands_by(1)
+    assert [readyz(one)[0] for one in pair.http] == [200, 503]
     # Whoever knows the one that stands by alone is sent to the leader.
     assert held in pair.call("requests", "-o", "id", know=(1,)).split()
     killed = pair.servers[0]
@@ -123,6 +125,7 @@ def test_the_other_server_takes_over_with_the_same_access_and_the_queue(pair: Pa
     killed.kill()
     killed.wait()
     assert pair.leads(1) < TAKES_OVER_S
+    assert readyz(pair.http[1]) == (200, "ready\n")
     after = json.loads(pair.call("acquire", held, "-o", "json"))
     assert [after[k] for k in ("port", "key", "username")] == [
         before[k] for k in ("port", "key", "username")
@@ -142,6 +145,7 @@ def test_the_other_server_takes_over_with_the_same_access_and_the_queue(pair: Pa
     pair.local(1, "server", "--hand-over")
     pair.leads(0)
     assert time.monotonic() - began < TAKES_OVER_S
+    assert readyz(pair.http[1]) == (503, "standing by for another server\n")
     assert pair.call("exec", waits, "--", "echo handed over") == "handed over"
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from boruta.aio import connect
 from boruta.domain.errors import StoreUnavailable
-from tests.integration.lab import Lab
+from tests.integration.lab import Lab, free_port, readyz
 
-QUIET = ("--bind", "tcp://127.0.0.1:0", "--log-level", "warning")
+HTTP = f"127.0.0.1:{free_port()}"
+QUIET = ("--bind", "tcp://127.0.0.1:0", "--log-level", "warning", "--http", HTTP)
 Heal = Callable[[], None]
 
 
@@ -110,6 +111,9 @@ def goes_through_it(
     assert server is not None
     assert "store_unwell" in farm.said(server, "err")
     assert facts(farm)["store_unwell"]
+    status, why = readyz(HTTP)
+    assert status == 503
+    assert why.startswith("store_unavailable: ")
     assert _hint(farm) == 1.0
     # Who runs goes on, and is seen to; who comes to his board by a new session, too.
     session.answers("still there")
@@ -128,6 +132,7 @@ def goes_through_it(
     farm.until(lambda: not refused(farm), "new requests are taken again", 30)
     assert "store_well" in farm.said(server, "err")
     assert facts(farm)["store_unwell"] is None
+    assert readyz(HTTP) == (200, "ready\n")
     assert server.poll() is None
     session.answers("after it")
     session.close()
