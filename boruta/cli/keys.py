@@ -69,13 +69,13 @@ def new(name: str, role: str, groups: tuple[str, ...], out: Path, data: Path | N
 @key.command()
 @click.argument("name")
 @_rights
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file")  # no Path, which would take the second of two slashes out of a key
 @data_option
-def add(name: str, role: str, groups: tuple[str, ...], file: Path, data: Path | None) -> None:
-    """Admit the public key in FILE, made elsewhere, as NAME."""
+def add(name: str, role: str, groups: tuple[str, ...], file: str, data: Path | None) -> None:
+    """Admit the public key in FILE, made elsewhere, as NAME. FILE may be the key itself."""
     from boruta.keys import read_server_key
 
-    peer = _ring(data, make=True).add(name, role, groups, read_server_key(str(file)))
+    peer = _ring(data, make=True).add(name, role, groups, read_server_key(file))
     click.echo(f"{peer.name} is admitted as {peer.role}", err=True)
 
 

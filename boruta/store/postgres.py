@@ -111,7 +111,7 @@ class PostgresBackend(SqlBackend):
         self.driver_error = psycopg.Error
         self.name = self._url.set(drivername="postgresql").render_as_string(hide_password=True)
         self._guard = threading.Lock()
-        self._wire: socket.socket | None = None  # of the connection; a descriptor of our own
+        self._wire: _Wire | None = None  # of the connection
         self._unsure = True
 
     def new_engine(self) -> sa.Engine:
@@ -156,9 +156,7 @@ class PostgresBackend(SqlBackend):
             return self._connection
         connection = super()._open()
         driver: Any = connection.connection.driver_connection
-        # The library closes its own as soon as it hears that the connection is over, and anybody in
-        # this process may be given the number then: a holder's tunnel would be cut in its place.
-        wire = socket.socket(fileno=os.dup(driver.fileno()))
+        wire = _Wire(driver.fileno())
         with self._guard:
             self._wire = wire
         return connection
@@ -212,7 +210,31 @@ class PostgresBackend(SqlBackend):
         """Cuts the connection: whoever waits for an answer on it has an error then."""
         with self._guard, contextlib.suppress(OSError):
             if self._wire is not None:
-                self._wire.shutdown(socket.SHUT_RDWR)
+                self._wire.cut()
+
+
+class _Wire:
+    """A connection's socket, by a descriptor of our own.
+
+    The library closes its own as soon as it hears that the connection is over, and anybody in this
+    process may be given the number then: a holder's tunnel would be cut in its place.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = os.dup(fd)
+
+    def cut(self) -> None:
+        """Whoever waits on it has an error then."""
+        with socket.socket(fileno=os.dup(self._fd)) as same:
+            same.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Lets go of it; idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close
 
 
 def make_engine(url: sa.URL) -> sa.Engine:

@@ -65,8 +65,9 @@ def test_a_name_or_address_that_is_none_is_refused(tmp_path: Path, words: list[s
     assert done.exit_code != 0
 
 
-def test_a_key_may_begin_with_a_dash(tmp_path: Path) -> None:
-    public = "-" + new_pair()[0][1:]
+@pytest.mark.parametrize(("start", "end"), [("-0000", "00000"), ("0/./0", "0//0/")])
+def test_a_key_may_look_like_an_option_or_a_path(tmp_path: Path, start: str, end: str) -> None:
+    public = start + new_pair()[0][5:35] + end
     words = ["add", "--data", str(tmp_path / "data"), "--role", "worker", "b", "--", public]
     assert CliRunner().invoke(key, words).exit_code == 0
     assert KeyRing.open(tmp_path / "data").peers()[0].public == public
