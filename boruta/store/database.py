@@ -23,7 +23,7 @@ from boruta.store.statements import Run, Statement, Statements, quoted
 
 
 class LogPlace(NamedTuple):
-    """Where a batch stands in the log: the positions of its first and its last transaction."""
+    """Under which lead a batch is written, and the positions of its first and last transaction."""
 
     leader_epoch: int
     first: int

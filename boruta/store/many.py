@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from boruta.store.net import Values
 from boruta.store.schema import metadata
-from boruta.store.statements import WAS, Statements, quoted
+from boruta.store.statements import Statements, column_of, quoted
 
 _TYPES: Final = {
     sa.BigInteger: "bigint",
@@ -40,7 +40,7 @@ def _rows(table: str, names: Sequence[str]) -> str:
 
 
 def _type_of(table: str, name: str) -> str:
-    column = metadata.tables[table].c["rev" if name == WAS else name]
+    column = metadata.tables[table].c[column_of(name)]
     return next(type_ for kind, type_ in _TYPES.items() if isinstance(column.type, kind))
 
 

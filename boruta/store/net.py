@@ -91,7 +91,7 @@ class Net:
         return found
 
     def _more(self, row: Row) -> Values:
-        """What only an insert sets: see `more_columns`."""
+        """What only an insert sets: see `MORE_COLUMNS`."""
         match row:
             case JobRow():
                 _, holder = self._changes[RequestRow].get(row.request_id, (0, None))

@@ -105,11 +105,7 @@ class Statements:
         return Statement(text, tuple(names), f"INSERT INTO {table}")
 
     def _where(self, table: str, names: Sequence[str]) -> str:
-        columns = ("rev" if name == WAS else quoted(name) for name in names)
-        same = (
-            f"{table}.{column} = {self._value(name)}"
-            for column, name in zip(columns, names, strict=True)
-        )
+        same = (f"{table}.{quoted(column_of(name))} = {self._value(name)}" for name in names)
         return " WHERE " * bool(names) + " AND ".join(same)
 
     # --- how a database says it
@@ -123,6 +119,11 @@ class Statements:
     def _new(self, table: str, names: Sequence[str]) -> str:
         """The new rows."""
         return f"VALUES ({', '.join(map(self._value, names))}, {self._xid})"
+
+
+def column_of(name: str) -> str:
+    """The column that a value is of, or is compared with."""
+    return "rev" if name == WAS else name
 
 
 def quoted(name: str) -> str:

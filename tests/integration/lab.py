@@ -169,6 +169,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def hold(farm: Lab, *words: str) -> str:
+    """A request that holds a board."""
+    req_id = farm.boruta("request", "-c", "arch=armv7l", *words)
+    farm.boruta("wait", req_id)
+    return req_id
+
+
 def readyz(address: str) -> tuple[int, str]:
     """What a server says over HTTP to who asks whether it takes requests."""
     try:

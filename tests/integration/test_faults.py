@@ -12,16 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.doc_blocks import ROOT
-from tests.integration.lab import Lab, alive
+from tests.integration.lab import Lab, alive, hold
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-
-def hold(farm: Lab, *words: str) -> str:
-    """A request that holds a board."""
-    req_id = farm.boruta("request", "-c", "arch=armv7l", *words)
-    farm.boruta("wait", req_id)
-    return req_id
 
 
 def test_an_agent_killed_while_its_board_is_held(farm: Lab) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from boruta.aio import connect
 from boruta.domain.errors import StoreUnavailable
-from tests.integration.lab import Lab, free_port, readyz
+from tests.integration.lab import Lab, free_port, hold, readyz
 
 HTTP = f"127.0.0.1:{free_port()}"
 QUIET = ("--bind", "tcp://127.0.0.1:0", "--log-level", "warning", "--http", HTTP)
@@ -49,13 +49,6 @@ class Session:
         assert self._child.stdin is not None
         self._child.stdin.close()
         assert self._child.wait(10) == 0
-
-
-def hold(farm: Lab, *words: str) -> str:
-    """A request that holds a board."""
-    req_id = farm.boruta("request", "-c", "arch=armv7l", *words)
-    farm.boruta("wait", req_id)
-    return req_id
 
 
 def refused(farm: Lab) -> bool:
